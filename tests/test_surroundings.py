@@ -26,7 +26,7 @@ from model_zoo.catalogue.install import install
 from model_zoo.weights import save
 from stemcli.cli.app import LazyGroup, stem
 from tests.model_zoo.small import small_network
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 from tests.trainers.cluster.small import changes
 from trainers.data.synthetic import render_songs
 

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from tests.hostile.child import TEMPORARY, Ended, stem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 
 MEMORY = 400 * 10**6
 """Limit in bytes on the memory a command adds; a bundled network takes a quarter."""

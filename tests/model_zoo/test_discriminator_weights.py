@@ -15,13 +15,13 @@ from model_zoo import weights
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import CheckpointError, OutputError
 from model_zoo.weights import load_discriminator, save_discriminator
-from tests.model_zoo.listeners import spec, write_listener
+from tests.model_zoo.discriminator_files import spec, write_discriminator
 from tests.model_zoo.small import small_network
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return write_listener(tmp_path)
+    return write_discriminator(tmp_path)
 
 
 def rewrite(file: Path, metadata: dict[str, str], **tensors: torch.Tensor) -> Path:

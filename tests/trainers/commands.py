@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stemcli.cli.app import stem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 from trainers.config import Recipe
 
 RATE = 8000

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model_zoo.discriminators.base import DiscriminatorOutput
-from tests.model_zoo.listeners import spec
+from tests.model_zoo.discriminator_files import spec
 from trainers.losses.adversarial import (
     Kind,
     discriminator_loss,

@@ -19,7 +19,7 @@ from model_zoo import weights
 from model_zoo.catalogue import resolve
 from model_zoo.catalogue.cards import find
 from stemcli.cli.app import stem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 from tests.trainers.commands import RATE
 from trainers.cli import train
 from trainers.cli.train import songs

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from stemcli.cli.app import stem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 
 MODELS = (
     "separate song.wav --model {}",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from model_zoo.catalogue.resolve import LAST
-from tests.little_room import room_for
+from tests.full_disk import file_limit
 from tests.trainers.commands import assert_error, set_options, train
 from tests.trainers.test_signals import running
 from trainers.loop.checks import lock_folder
@@ -113,7 +113,7 @@ def test_a_full_disk_says_what_to_do(tiny: Path, workdir: Path) -> None:
     assert train().exit_code == 0
     before = (workdir / "run" / LAST).read_bytes()
     more = set_options("schedule.steps=8", "validation.every=99")
-    with room_for(30_000):
+    with file_limit(30_000):
         result = train("--resume", *more, recipe="")
     assert_error(result, 1, "Free some space there, or choose a folder on another disk", "--resume")
     assert (workdir / "run" / LAST).read_bytes() == before

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model_zoo.errors import ConfigError
-from tests.model_zoo.listeners import LISTENER_RATE, write_listener
+from tests.model_zoo.discriminator_files import DISCRIMINATOR_RATE, write_discriminator
 from trainers.config.recipe import ADVERSARIAL
 from trainers.losses import LOSSES, NOISE_LOSSES, PHASE_LOSSES, Loss, make_loss
 
@@ -29,14 +29,14 @@ every_loss = pytest.mark.parametrize("name", VARIANTS)
 
 @pytest.fixture(scope="module")
 def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_listener(tmp_path_factory.mktemp("run"))
+    return write_discriminator(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
 def loss(name: str, listener: Path) -> Loss:
     kind, options = VARIANTS[name]
     required = {"discriminator": str(listener)} if kind == "perceptual" else {}
-    return make_loss(kind, LISTENER_RATE, {**options, **required})
+    return make_loss(kind, DISCRIMINATOR_RATE, {**options, **required})
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -137,7 +137,7 @@ def test_waves_shorter_than_half_a_window_are_refused(name: str, loss: Loss) -> 
         loss(SILENCE[..., :32], SILENCE[..., :32])
     seconds = re.search(r"data\.clip_seconds=([\d.]+)", str(caught.value))
     assert seconds is not None
-    samples = round(float(seconds[1]) * LISTENER_RATE)
+    samples = round(float(seconds[1]) * DISCRIMINATOR_RATE)
     assert loss(noise(0, 1, 1, 2, samples), noise(1, 1, 1, 2, samples)).item() > 0
 
 
@@ -171,7 +171,7 @@ def test_invalid_options_are_refused(
     name: str, options: dict[str, Any], messages: list[str]
 ) -> None:
     with pytest.raises(ConfigError, match=rf"^loss_options\.{name}: ") as caught:
-        make_loss(name, LISTENER_RATE, options)
+        make_loss(name, DISCRIMINATOR_RATE, options)
     assert len(caught.value.mistakes) == len(messages)
     for mistake, message in zip(caught.value.mistakes, messages, strict=True):
         assert re.search(message, mistake)

@@ -18,7 +18,7 @@ from stemcli.audio.formats import OutputFormat
 from stemcli.audio.reader import probe
 from stemcli.audio.writer import open_writer
 from tests.audio_files import ffmpeg, tones
-from tests.little_room import room_for
+from tests.full_disk import file_limit
 from tests.stemcli.audio.decoding import decode, snr
 
 LOSSLESS = [("wav", "16"), ("wav", "24"), ("wav", "32f"), ("flac", "16"), ("flac", "24")]
@@ -244,6 +244,9 @@ def test_an_unwritable_path_is_reported(tmp_path: Path, name: str) -> None:
 def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path, name: str, block: int) -> None:
     """With small blocks, buffered data fails when flushed, and again when closed."""
     wave = tones(100_000)
-    with room_for(5_000), pytest.raises(OutputError, match=r"cannot be written .* Use --output"):
+    with (
+        file_limit(5_000),
+        pytest.raises(OutputError, match=r"cannot be written .* Use --output"),
+    ):
         write(tmp_path / f"stem.{name}", wave, block=block)
     assert os.listdir(tmp_path) == []

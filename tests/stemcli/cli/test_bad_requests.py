@@ -17,7 +17,7 @@ import pytest
 
 from tests.stemcli.cli.bad_songs import write_song
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import sentence, tree
+from tests.stemcli.cli.results import error_line, tree
 
 TRUNCATED = 1000  # bytes
 
@@ -204,7 +204,7 @@ def test_an_invalid_request_is_refused_before_any_work(
     write_song(tmp_path / "in/song.wav")
     request_.make(tmp_path)
     before = tree(tmp_path)
-    line = sentence(run_tiny(*command, *request_.args.split()), request_.code)
+    line = error_line(run_tiny(*command, *request_.args.split()), request_.code)
     assert re.search(request_.sentence, line), line
     assert tree(tmp_path) == before
 
@@ -229,7 +229,7 @@ def test_typos_are_found_before_a_model_is_loaded(
     monkeypatch.setattr("model_zoo.catalogue.resolve.load", loaded.append)
     (tmp_path / "in").mkdir()
     write_song(tmp_path / "in/song.wav")
-    sentence(run_tiny(*command, *args.split()), 2)
+    error_line(run_tiny(*command, *args.split()), 2)
     assert loaded == []
 
 
@@ -251,7 +251,7 @@ def test_empty_arguments_are_refused(
 ) -> None:
     """Shells pass an empty argument for an unset variable."""
     write_song(tmp_path / "song.wav")
-    line = sentence(run_stem(*args), 2)
+    line = error_line(run_stem(*args), 2)
     assert line.startswith(f"Error: The argument after {after} is empty")
     assert not (tmp_path / "separated").exists()
 
@@ -260,7 +260,7 @@ def test_the_last_of_a_repeated_option_wins(run_tiny: RunStem, tmp_path: Path) -
     """This lets options after a shell alias override those in it."""
     write_song(tmp_path / "song.wav")
     args = ("--phase-model", "first", "--phase-model", "second")
-    assert "Unknown model 'second'" in sentence(run_tiny("separate", "song.wav", *args), 2)
+    assert "Unknown model 'second'" in error_line(run_tiny("separate", "song.wav", *args), 2)
 
 
 def empty(songs: Path) -> None:
@@ -340,6 +340,6 @@ def test_an_invalid_library_is_refused_before_any_work(
     write_song(tmp_path / "in/song.wav")
     library.make(tmp_path / "in")
     before = tree(tmp_path)
-    line = sentence(run_tiny("batch", "in", *library.args.split()), library.code)
+    line = error_line(run_tiny("batch", "in", *library.args.split()), library.code)
     assert re.search(library.sentence, line), line
     assert tree(tmp_path) == before

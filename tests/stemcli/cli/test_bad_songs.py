@@ -25,8 +25,8 @@ from tests.stemcli.cli.bad_songs import (
     write_text_file,
 )
 from tests.stemcli.cli.conftest import QUICK, RunStem
+from tests.stemcli.cli.results import error_line, errors, tree
 from tests.stemcli.cli.test_process import run
-from tests.stemcli.cli.watching import errors, sentence, tree
 
 GOOD = ("a", "z")
 JOURNAL = "separated/.stem-journal.sqlite"
@@ -57,7 +57,7 @@ def stems_of_good_songs(args: tuple[str, ...] = ()) -> set[str]:
 def test_a_bad_song_alone(bad: Bad, run_tiny: RunStem, tmp_path: Path) -> None:
     bad.make(tmp_path / bad.name)
     before = tree(tmp_path)
-    line = sentence(run_tiny("separate", bad.name, *bad.args), 1)
+    line = error_line(run_tiny("separate", bad.name, *bad.args), 1)
     assert re.search(bad.sentence, line), line
     assert tree(tmp_path) == before
 
@@ -66,7 +66,7 @@ def test_a_bad_song_alone(bad: Bad, run_tiny: RunStem, tmp_path: Path) -> None:
 def test_a_bad_song_among_good_ones(bad: Bad, run_tiny: RunStem, tmp_path: Path) -> None:
     bad.make(library(tmp_path) / bad.name)
     before = tree(tmp_path)
-    line = sentence(run_tiny("batch", "in", *bad.args), 1)
+    line = error_line(run_tiny("batch", "in", *bad.args), 1)
     assert re.search(bad.sentence, line), line
     assert tree(tmp_path) - before == {JOURNAL, *stems_of_good_songs(bad.args)}
     assert before <= tree(tmp_path)
@@ -116,7 +116,7 @@ def test_a_path_that_is_not_a_song(
     for name in ("song.wav", "-song.wav"):
         write_song(tmp_path / name)
     before = tree(tmp_path)
-    line = sentence(run_tiny("separate", path), code)
+    line = error_line(run_tiny("separate", path), code)
     assert re.search(expected, line), line
     assert tree(tmp_path) == before
 
@@ -126,7 +126,7 @@ def test_separate_a_bad_song_among_good_ones(run_tiny: RunStem, tmp_path: Path) 
     (songs / "bad.mp3").touch()
     before = tree(tmp_path)
     result = run_tiny("separate", *sorted(songs.iterdir()))
-    assert "bad.mp3 is empty" in sentence(result, 1)
+    assert "bad.mp3 is empty" in error_line(result, 1)
     assert tree(tmp_path) - before == stems_of_good_songs()
     assert result.stderr.splitlines()[-1].split()[:3] == ["2", "0", "1"]
 
@@ -137,7 +137,7 @@ def test_two_workers_and_a_report(run_tiny: RunStem, tmp_path: Path) -> None:
     write_song(songs / "two [x]/song.wav")
     write_text_file(songs / "two [x]/bad.ogg")
     result = run_tiny("batch", "in", "-j", "2", "--report", "r.json", "-f", "flac")
-    assert "two [x]/bad.ogg" in sentence(result, 1)
+    assert "two [x]/bad.ogg" in error_line(result, 1)
     assert (tmp_path / "separated/two [x]/song/band.flac").is_file()
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["done"], report["failed"], report["audio_seconds"]) == (3, 1, 0.75)
@@ -167,9 +167,9 @@ def test_a_song_that_needs_a_missing_ffmpeg(
     write_audio(library(tmp_path) / "song.m4a", tones(RATE // 4, RATE), RATE)
     request.getfixturevalue("no_ffmpeg")
     before = tree(tmp_path)
-    assert sentence(run_tiny("separate", "in/song.m4a"), 1) == f"Error: song.m4a: {NO_FFMPEG}"
+    assert error_line(run_tiny("separate", "in/song.m4a"), 1) == f"Error: song.m4a: {NO_FFMPEG}"
     assert tree(tmp_path) == before
-    assert sentence(run_tiny("batch", "in"), 1) == f"Error: song.m4a: {NO_FFMPEG}"
+    assert error_line(run_tiny("batch", "in"), 1) == f"Error: song.m4a: {NO_FFMPEG}"
     assert tree(tmp_path) - before == {JOURNAL, *stems_of_good_songs()}
 
 
@@ -181,7 +181,7 @@ def test_a_format_that_needs_a_missing_ffmpeg_is_refused_before_work(
 ) -> None:
     library(tmp_path)
     before = tree(tmp_path)
-    assert sentence(run_tiny(*command, "-f", format), 1) == f"Error: {NO_FFMPEG}"
+    assert error_line(run_tiny(*command, "-f", format), 1) == f"Error: {NO_FFMPEG}"
     assert tree(tmp_path) == before
 
 

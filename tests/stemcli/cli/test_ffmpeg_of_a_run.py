@@ -19,7 +19,7 @@ from stemcli.process import ENDING
 from tests.audio_files import ffmpeg, tones, write_audio
 from tests.fake_ffmpeg import hanging, in_front, is_running, put
 from tests.stemcli.cli.conftest import QUICK, RunStem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 
 STEM = [sys.executable, "-m", "stemcli"]
 TIMEOUT = 60.0

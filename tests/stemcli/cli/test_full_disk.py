@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.little_room import room_for
+from tests.full_disk import file_limit
 from tests.stemcli.cli.bad_songs import RATE, noise, write
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import sentence, tree
+from tests.stemcli.cli.results import error_line, tree
 
 ROOM = 28_000
 """File size limit: enough for the journal and files of the short song, too small for the long."""
@@ -40,7 +40,7 @@ def songs(tmp_path: Path) -> Path:
 @pytest.fixture
 def little_room(songs: Path, run_tiny: RunStem) -> Iterator[None]:
     """Limit files of this process and its children to ``ROOM`` bytes."""
-    with room_for(ROOM):
+    with file_limit(ROOM):
         yield
 
 
@@ -71,9 +71,9 @@ def test_a_song_that_does_not_fit(
     options = ("-f", format, "--clip-mode", clip)
     is_spooled = clip == "rescale" and format != "wav"  # wav stores floats, like the song
     advice = "set TMPDIR to a folder" if is_spooled else "--output"
-    assert advice in sentence(run_tiny("separate", "in/long.wav", *options), 1)
+    assert advice in error_line(run_tiny("separate", "in/long.wav", *options), 1)
     assert tree(tmp_path) == before
-    line = sentence(run_tiny("batch", "in", *options), 1)
+    line = error_line(run_tiny("batch", "in", *options), 1)
     assert line.startswith("Error: long.wav: ")
     assert advice in line
     assert tree(tmp_path) - before == stems_of_the_short_song("separated", format)
@@ -86,7 +86,7 @@ def test_a_full_disk(format: str, disk: Path, run_tiny: RunStem, tmp_path: Path)
     """One song at a time, or the short song might not fit beside the long one either."""
     before = tree(tmp_path)
     options = ("-f", format, "--clip-mode", "clamp", "-o", "disk/out")
-    line = sentence(run_tiny("batch", "in", *options), 1)
+    line = error_line(run_tiny("batch", "in", *options), 1)
     assert line.startswith("Error: long.wav: ")
     assert "--output" in line
     stems = stems_of_the_short_song("disk/out", format)
@@ -114,7 +114,7 @@ def test_a_full_temporary_folder(
     write(tmp_path / "song.wav", noise(4 * RATE))
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     monkeypatch.setenv("TMPDIR", str(disk))
-    line = sentence(run_tiny("separate", "song.wav", "-o", "disk/out", "--bit-depth", "16"), 1)
+    line = error_line(run_tiny("separate", "song.wav", "-o", "disk/out", "--bit-depth", "16"), 1)
     assert f"{disk}" in line
     assert "set TMPDIR" in line
     assert [*disk.iterdir()] == []
@@ -125,7 +125,7 @@ def test_a_full_temporary_folder(
 @pytest.mark.usefixtures("songs")
 def test_a_disk_without_space_for_a_journal(disk: Path, run_tiny: RunStem, tmp_path: Path) -> None:
     (disk / "ballast").write_bytes(bytes(DISK // 4096 * 4096))
-    assert "Free some space, check its permissions" in sentence(
+    assert "Free some space, check its permissions" in error_line(
         run_tiny("batch", "in", "-o", "disk"), 1
     )
     assert not [*disk.rglob("*.wav")]

@@ -12,7 +12,7 @@ from model_zoo.catalogue.cards import Card, CardScore
 from model_zoo.catalogue.install import install
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import errors, sentence
+from tests.stemcli.cli.results import error_line, errors
 
 
 @pytest.fixture
@@ -208,12 +208,12 @@ def test_info_errors_are_one_sentence(
     for file in ("song.wav", "old.pth", "text.safetensors"):
         (tmp_path / file).write_text("la la la")
     weights.save(tmp_path / "weights.safetensors", small_network())
-    assert expected in sentence(run_stem("models", "info", *args.split()), 2)
+    assert expected in error_line(run_stem("models", "info", *args.split()), 2)
 
 
 def test_info_of_a_damaged_file(run_stem: RunStem, tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("la la la")
-    message = sentence(run_stem("models", "info", "text.safetensors"), 1)
+    message = error_line(run_stem("models", "info", "text.safetensors"), 1)
     assert "text.safetensors is damaged or is not a safetensors file" in message
 
 
@@ -388,4 +388,4 @@ def test_a_network_that_is_too_large_is_refused(
 ) -> None:
     """Building any of these networks would exceed the test's time limit."""
     monkeypatch.setattr("model_zoo.introspection.MOST_PARTS", 500)
-    assert expected in sentence(run_stem("models", "info", *args.split()), 2)
+    assert expected in error_line(run_stem("models", "info", *args.split()), 2)

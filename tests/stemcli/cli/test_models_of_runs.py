@@ -12,7 +12,7 @@ import soundfile
 from model_zoo import weights
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import sentence
+from tests.stemcli.cli.results import error_line
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_add_errors_are_one_sentence(
     run_stem: RunStem, args: str, code: int, expected: str
 ) -> None:
     run_stem("models", "add", "runs/mine", "--name", "mine")
-    assert expected in sentence(run_stem("models", "add", *args.split()), code)
+    assert expected in error_line(run_stem("models", "add", *args.split()), code)
 
 
 @pytest.mark.usefixtures("run")

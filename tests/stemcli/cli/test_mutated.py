@@ -28,7 +28,7 @@ from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg, noisy_tones, write_audio
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 
 FORMATS = {
     **dict.fromkeys(("wav", "flac", "aiff", "ogg", "mp3", "m4a", "opus", "wma", "mkv", "webm"), ""),

@@ -27,7 +27,7 @@ from tests.stemcli.cli.bad_songs import (
     write_song_in_16_bits,
 )
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 
 
 class Odd(NamedTuple):

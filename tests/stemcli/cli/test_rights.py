@@ -11,7 +11,7 @@ import pytest
 
 from tests.stemcli.cli.bad_songs import write_song
 from tests.stemcli.cli.conftest import QUICK
-from tests.stemcli.cli.watching import errors, tree
+from tests.stemcli.cli.results import errors, tree
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.cli.conftest import RunStem
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 

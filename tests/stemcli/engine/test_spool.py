@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import OutputError
 from stemcli.engine.spool import BLOCK, Spool, spool_folders
-from tests.little_room import room_for
+from tests.full_disk import file_limit
 from tests.stemcli.engine.stubs import noise
 
 
@@ -60,7 +60,7 @@ def write_in_small_blocks(spool: Spool) -> None:
 
 def test_a_full_disk_is_reported_once(tmp_path: Path) -> None:
     spool = Spool([tmp_path], 1)
-    with room_for(20_000):
+    with file_limit(20_000):
         with pytest.raises(
             OutputError, match=r"Free some space there, set TMPDIR .*, or use --clip-mode clamp"
         ):
@@ -74,7 +74,7 @@ def test_a_full_disk_continues_in_the_next_folder(tmp_path: Path) -> None:
     folders = [tmp_path / "gone", tmp_path, tmp_path]
     wave = noise(3000, 2, seed=1)
     spool = Spool(folders, 2)
-    with room_for(16_003):  # bytes of each file, of 24,000
+    with file_limit(16_003):  # bytes of each file, of 24,000
         for start in range(0, len(wave), 700):
             spool.write(wave[start : start + 700])
     np.testing.assert_array_equal(np.concatenate([*spool.blocks()]), wave)

@@ -12,7 +12,7 @@ from model_zoo.catalogue.install import Summary
 from model_zoo.catalogue.resolve import LAST, SUMMARY
 from stemcli.cli.app import stem
 from stemcli.remote_path import as_path
-from tests.stemcli.cli.watching import errors
+from tests.stemcli.cli.results import errors
 from tests.trainers.commands import assert_error, train
 from trainers.cli.display import worker_group_line
 from trainers.cli.train_run import advice, nearby

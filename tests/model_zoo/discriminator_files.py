@@ -9,7 +9,7 @@ import torch
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.weights import save_discriminator
 
-LISTENER_RATE = 8000
+DISCRIMINATOR_RATE = 8000
 
 
 def spec(channels: int = 1) -> EnsembleSpec:
@@ -21,11 +21,11 @@ def spec(channels: int = 1) -> EnsembleSpec:
             "multi_resolution": {"window_lengths": [128], "hidden_channels": 2},
         },
         channels,
-        LISTENER_RATE,
+        DISCRIMINATOR_RATE,
     )
 
 
-def write_listener(folder: Path, channels: int = 1) -> Path:
+def write_discriminator(folder: Path, channels: int = 1) -> Path:
     path = folder / "discriminator.safetensors"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -9,7 +9,7 @@ import pytest
 
 
 @contextmanager
-def room_for(size: int) -> Iterator[None]:
+def file_limit(size: int) -> Iterator[None]:
     """Limit files of this process and its children to ``size`` bytes."""
     resource = pytest.importorskip("resource", reason="Windows limits no process")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

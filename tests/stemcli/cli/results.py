@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import Result
 
 
-def sentence(result: Result, code: int) -> str:
+def error_line(result: Result, code: int) -> str:
     """The only error line of a command that ended with this exit code."""
     assert result.exit_code == code, result.output
     (line,) = errors(result.stderr)
