@@ -109,7 +109,7 @@ class Executor(Planner, Protocol):
 
         Raises:
             ClusterError: no machine can do the work.
-            BaseException: what a listener or a callback raised, if it is not an Exception.
+            BaseException: what an event handler or a callback raised, if it is not an Exception.
         """
 
     def __enter__(self) -> Self: ...
@@ -118,7 +118,7 @@ class Executor(Planner, Protocol):
 
 
 OpenExecutor = Callable[[Options, EventHandler, int], Executor]
-"""From options, a listener and the number of jobs."""
+"""From options, an event handler and the number of jobs."""
 
 
 class SessionLike(Planner, Protocol):
@@ -278,7 +278,7 @@ class StagedExecutor(LocalExecutor):
 
 def open_local(
     options: Options,
-    listener: EventHandler | None,
+    on_event: EventHandler | None,
     jobs: int,
     *,
     load: Callable[[str], LoadedModel] | None = None,
@@ -287,7 +287,7 @@ def open_local(
 
     Args:
         options: what the user chose.
-        listener: receives the events.
+        on_event: receives the events.
         jobs: songs whose networks run at the same time.
         load: loads a model by name; the zoo by default.
     """
@@ -298,11 +298,11 @@ def open_local(
     target = as_path(options.output)
     if not isinstance(target, UrlPath):
         local = replace(options, output=str(target))
-        return LocalExecutor(Session(local, listener, jobs=jobs, load=load), jobs)
+        return LocalExecutor(Session(local, on_event, jobs=jobs, load=load), jobs)
     stage = Path(gettempdir()) / f"stem-{uuid4().hex}"
     # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=str(stage), existing="overwrite")
-    return StagedExecutor(Session(staged, listener, jobs=jobs, load=load), jobs, stage, target)
+    return StagedExecutor(Session(staged, on_event, jobs=jobs, load=load), jobs, stage, target)
 
 
 @contextmanager

@@ -98,14 +98,14 @@ class RayExecutor:
 
     Args:
         options: what the user chose.
-        listener: receives the events of all nodes.
+        on_event: receives the events of all nodes.
         jobs: actors that share the cores of a node without GPUs.
     """
 
-    def __init__(self, options: Options, listener: EventHandler, jobs: int) -> None:
+    def __init__(self, options: Options, on_event: EventHandler, jobs: int) -> None:
         check_device(options.device)
         check_request(options)
-        self._options, self._jobs, self._listener = options, jobs, listener
+        self._options, self._jobs, self._on_event = options, jobs, on_event
         self._models = {name: load_model(name) for name in options.networks}
         plan_here = replace(options, device="cpu")
         self._planner = open_local(plan_here, None, 1, load=self._models.__getitem__)
@@ -129,7 +129,7 @@ class RayExecutor:
                 raise DeviceError("The cluster has no GPU. Try: --device auto or --device cpu")
             there = replace(self._options, output=str(absolute(as_path(self._options.output))))
             arguments = (there, ray.put(self._models))
-            self._pool = ActorPool(self._find_slots, arguments, self._listener)
+            self._pool = ActorPool(self._find_slots, arguments, self._on_event)
             closing.callback(self._stop)
             self._pool.look()
             self._closing = closing.pop_all()
@@ -240,7 +240,7 @@ class RayExecutor:
                 self._release(stream)
                 self._fail(song, StemError(f"{song.task.song.path} no longer exists"))
             case event:
-                self._listener(event)
+                self._on_event(event)
 
     def _publish(self, song: PendingSong, stems: Sequence[WrittenStem]) -> None:
         """Record complete stems in the journal and rename them, in a thread of its own."""
@@ -287,7 +287,7 @@ class RayExecutor:
     def _succeed(self, task: SongTask, made: StemsWritten) -> None:
         if not made.skipped:
             outputs = {stem: str(path) for stem, path in task.outputs.items()}
-            self._listener(TrackFinished(task.name, outputs, made.seconds, made.wall_seconds))
+            self._on_event(TrackFinished(task.name, outputs, made.seconds, made.wall_seconds))
         self._results.append(TaskResult(task, made.seconds, made.wall_seconds, made.skipped))
 
     def _fail(
@@ -353,9 +353,9 @@ class RayExecutor:
             _clean(task)
 
 
-def open_cluster(options: Options, listener: EventHandler, jobs: int) -> Executor:
+def open_cluster(options: Options, on_event: EventHandler, jobs: int) -> Executor:
     """See :class:`~stemcli.batch.executor.OpenExecutor`."""
-    return RayExecutor(options, listener, jobs)
+    return RayExecutor(options, on_event, jobs)
 
 
 def _clean(task: SongTask) -> None:

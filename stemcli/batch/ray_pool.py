@@ -53,18 +53,18 @@ class ActorPool:
     Args:
         find_slots: lists the slots of the nodes that are alive.
         arguments: of every :class:`~stemcli.batch.ray_worker.SeparationActor`.
-        listener: receives an event when a worker joins, is lost or is refused.
+        on_event: receives an event when a worker joins, is lost or is refused.
     """
 
     def __init__(
         self,
         find_slots: Callable[[], list[WorkerSlot]],
         arguments: tuple[Any, ...],
-        listener: EventHandler,
+        on_event: EventHandler,
     ) -> None:
         self.actors: list[PooledActor] = []
         self.loading: dict[Any, PooledActor] = {}  # by Ray's reference to their information
-        self._find_slots, self._arguments, self._listener = find_slots, arguments, listener
+        self._find_slots, self._arguments, self._on_event = find_slots, arguments, on_event
         self._refused: dict[WorkerSlot, str] = {}
         self._looks_without = self._failed_looks = 0
 
@@ -105,7 +105,7 @@ class ActorPool:
             install = how_to_install(info.version)
             self._tell_refused(actor.slot, f"it has stem {info.version}. {install}")
             return
-        self._listener(WorkerJoined(actor.slot.name, info.device, info.precision))
+        self._on_event(WorkerJoined(actor.slot.name, info.device, info.precision))
         self.actors.append(actor)
 
     def choose(self, *, alone: bool) -> PooledActor | None:
@@ -121,7 +121,7 @@ class ActorPool:
     def lose(self, actor: PooledActor, reason: str) -> None:
         """Remove an actor that no longer responds."""
         if self._remove(actor):
-            self._listener(WorkerLost(actor.slot.name, reason))
+            self._on_event(WorkerLost(actor.slot.name, reason))
             _kill(actor)
 
     def refuse(self, actor: PooledActor, reason: str) -> None:
@@ -162,7 +162,7 @@ class ActorPool:
 
     def _tell_refused(self, slot: WorkerSlot, reason: str) -> None:
         self._refused[slot] = reason
-        self._listener(WorkerRefused(slot.name, reason))
+        self._on_event(WorkerRefused(slot.name, reason))
 
     def _await(self, slots: Sequence[WorkerSlot]) -> None:
         """Report once that there is no actor.
@@ -172,7 +172,7 @@ class ActorPool:
         """
         self._looks_without = 0 if self.actors else self._looks_without + 1
         if self._looks_without == AWAITED:
-            self._listener(WorkersAwaited(len(slots)))
+            self._on_event(WorkersAwaited(len(slots)))
         reasons = [self._refused.get(slot) for slot in slots]
         if reasons and all(reasons) and not self.actors:
             raise ClusterError(f"No machine of the cluster can do the work: {reasons[0]}")

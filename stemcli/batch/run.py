@@ -45,8 +45,8 @@ from stemcli.engine.options import Options
 from stemcli.remote_path import real
 
 
-class _ListenerError(BaseException):
-    """The listener raised; a BaseException, so that it does not count as a failed song."""
+class _HandlerError(BaseException):
+    """The event handler raised; a BaseException, so that it does not count as a failed song."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ class _ListenerError(BaseException):
 
 
 @contextmanager
-def _unwrap_listener_errors() -> Iterator[None]:
+def _unwrap_handler_errors() -> Iterator[None]:
     try:
         yield
-    except _ListenerError as failure:
+    except _HandlerError as failure:
         raise failure.error from None
 
 
-@_unwrap_listener_errors()
+@_unwrap_handler_errors()
 def separate_songs(
     songs: Iterable[LibrarySong],
     options: Options,
@@ -93,7 +93,7 @@ def separate_songs(
     """
     run = _BatchRun(on_event, journal)
     songs = once(songs)
-    with open_executor(options, run.listen, jobs) as run.executor:
+    with open_executor(options, run.forward, jobs) as run.executor:
         tasks = plan(songs, run.executor, options)
         run.outputs = {task.name: task.outputs for task in tasks}
         decisions = run.decide(tasks, options)
@@ -136,7 +136,7 @@ class _BatchRun:
         recover(self.journal)
         return decide(tasks, self.journal, self.settings, options)
 
-    def listen(self, event: Event) -> None:
+    def forward(self, event: Event) -> None:
         """Forward events of the engine, except failures, which :meth:`_fail` reports.
 
         A worker may write stems to another path and copy them; events name the planned paths.
@@ -150,11 +150,11 @@ class _BatchRun:
             self.emit(event)
 
     def emit(self, event: Event) -> None:
-        """Send an event. If the listener fails, abort the whole run, not just this song."""
+        """Send an event. If the handler fails, abort the whole run, not just this song."""
         try:
             self.on_event(event)
         except Exception as error:
-            raise _ListenerError(error) from error
+            raise _HandlerError(error) from error
 
     def separate(self, decisions: Sequence[ResumeDecision]) -> list[TrackReport]:
         """Separate the songs that need it; returns the reports of all songs, in order.

@@ -122,7 +122,7 @@ class Session:
         load: Callable[[str], LoadedModel] = load_model,
     ) -> None:
         self.options = options or Options()
-        self._listener = on_event
+        self._on_event = on_event
         self._load = load
         self._jobs = jobs
         self._models: list[LoadedModel] = []
@@ -324,9 +324,9 @@ class Session:
     def _emit(self, event: Event) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        if self._listener is not None:
+        if self._on_event is not None:
             with self._telling:
-                self._listener(event)
+                self._on_event(event)
 
 
 def separate(
