@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from model_zoo.blocks.frame_attention import Planes
-from model_zoo.ops.tensors import full_precision, split_like, whole
+from model_zoo.ops.tensors import full_precision, full_tensor, split_like
 
 MEMORY = 0.99
 """Decay per step of the moving average of how often codes are used."""
@@ -125,7 +125,7 @@ class FrameQuantizer(nn.Module):
     def _nearest(self, vectors: Float[Tensor, "token feature"]) -> Int[Tensor, " token"]:
         """Indices of the nearest codes by Euclidean distance."""
         # |v - c|^2 = |v|^2 - 2 v.c + |c|^2, of which |v|^2 is the same for all codes.
-        codes = whole(self.embedding.weight)
+        codes = full_tensor(self.embedding.weight)
         with full_precision(vectors):
             return (codes.square().sum(-1) - 2 * vectors @ codes.T).argmin(-1)
 
@@ -140,7 +140,7 @@ class FrameQuantizer(nn.Module):
             fresh = vectors[drawn[torch.arange(count, device=drawn.device) % len(vectors)]]
             if _together():
                 dist.broadcast(fresh, src=0)
-            codes = whole(self.embedding.weight).clone()
+            codes = full_tensor(self.embedding.weight).clone()
             codes[dead] = fresh
             self.embedding.weight.copy_(split_like(codes, self.embedding.weight))
             self.share.masked_fill_(dead, 0)

@@ -45,8 +45,8 @@ def rotate_pairs(
     return turned.flatten(-2)
 
 
-def whole(value: Tensor) -> Tensor:
-    """All of a tensor, of which each process may hold a part."""
+def full_tensor(value: Tensor) -> Tensor:
+    """The full tensor, of which each process may hold a shard (DTensor)."""
     full: Callable[[], Tensor] | None = getattr(value, "full_tensor", None)
     return full() if full else value
 

@@ -25,7 +25,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from model_zoo import registry, weights
 from model_zoo.catalogue import resolve
 from model_zoo.introspection import LayerInfo, build_on_meta, layer_tree
-from model_zoo.ops.tensors import whole
+from model_zoo.ops.tensors import full_tensor
 from model_zoo.separator import Separator, SpectralSeparator
 from tests.model_zoo.sizes import SEVERAL, THREE, Documented, documented
 from trainers.loop.execution import shard
@@ -60,7 +60,7 @@ def gradients_of(network: Separator, mixture: Tensor) -> dict[str, Tensor]:
     torch.manual_seed(0)
     stems = network.train()(mixture)
     torch.stack([stems.square().sum(), *network.auxiliary_losses().values()]).sum().backward()
-    return {n: whole(p.grad) for n, p in network.named_parameters() if p.grad is not None}
+    return {n: full_tensor(p.grad) for n, p in network.named_parameters() if p.grad is not None}
 
 
 @pytest.fixture(scope="module")

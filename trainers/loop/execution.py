@@ -33,7 +33,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import checkpoint
 
-from model_zoo.ops.tensors import split_like, whole
+from model_zoo.ops.tensors import full_tensor, split_like
 from model_zoo.separator import Separator
 
 
@@ -299,7 +299,7 @@ class FSDPStrategy(DDPStrategy):
         kept: dict[str, Tensor] = {}
         for name, value in tensors:
             if self.rank == 0:
-                kept |= to_cpu([(name, whole(value.detach()))])
+                kept |= to_cpu([(name, full_tensor(value.detach()))])
             else:
-                whole(value.detach())
+                full_tensor(value.detach())
         return kept

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.errors import NumericalError
-from model_zoo.ops.tensors import whole
+from model_zoo.ops.tensors import full_tensor
 from trainers.config import OptimizerRecipe
 
 
@@ -115,7 +115,7 @@ class NetworkOptimizer:
         """
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        norm = whole(
+        norm = full_tensor(
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.max_grad_norm)
         )
         if norm.isfinite():

@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from model_zoo.blocks.quantizer import MEMORY, FrameQuantizer, Quantized, Usage
-from model_zoo.ops.tensors import whole
+from model_zoo.ops.tensors import full_tensor
 from tests.gloo import leave
 from tests.model_zoo.blocks.weights import fill, pattern
 
@@ -239,7 +239,7 @@ def state_after_revival(vq: FrameQuantizer, rank: int) -> dict[str, Tensor]:
     for _ in range(2):
         step(vq, single_code)
     step(vq, frames_of(rank))
-    return {name: whole(value.detach()) for name, value in vq.state_dict().items()}
+    return {name: full_tensor(value.detach()) for name, value in vq.state_dict().items()}
 
 
 def test_codes_start_near_zero() -> None:
