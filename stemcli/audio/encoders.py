@@ -291,13 +291,16 @@ class FfmpegSink:
             return OSError(
                 f"nothing could be written for {ffmpeg_process.STALL_TIMEOUT_S:g} seconds"
             )
-        if os.strerror(errno.ENOSPC) in reason:
+        if any(os.strerror(number) in reason for number in _DISK_ERRORS):
             return OSError(reason)
         return (
             _ended(self._format, -status)
             if status < 0
             else _refused(self._format, self._rate, reason)
         )
+
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 def _ended(format: OutputFormat, number: int) -> Exception:
@@ -335,5 +338,7 @@ def _command(path: Path, sample_rate: int, channels: int, format: OutputFormat) 
     stream = ffmpeg.output(
         stream, f"file:{path}", fflags="+bitexact", **{"flags:a": "+bitexact"}, **chosen
     )
-    stream = stream.global_args("-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+error")
+    # Without -xerror, ffmpeg before 6 succeeds even if the disk is full when it closes the file.
+    options = ("-xerror", "-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+error")
+    stream = stream.global_args(*options)
     return [str(word) for word in ffmpeg.compile(stream, cmd=find_ffmpeg(), overwrite_output=True)]

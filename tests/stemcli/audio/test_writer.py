@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mutagen.mp3 import MP3, BitrateMode
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError, OutputError
-from stemcli.audio.encoders import WavSink, to_integers
+from stemcli.audio.encoders import FfmpegSink, WavSink, to_integers
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.reader import probe
 from stemcli.audio.writer import open_writer
@@ -250,3 +251,16 @@ def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path, name: str, b
     ):
         write(tmp_path / f"stem.{name}", wave, block=block)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("name", ["ogg", "opus", "m4a"])
+def test_a_disk_that_is_full_when_ffmpeg_closes_the_file(name: str) -> None:
+    """Expected: what /dev/full does, an error with every write; short files are written last."""
+
+    def encode() -> None:
+        with closing(FfmpegSink(Path("/dev/full"), 48_000, 2, OutputFormat(name))) as sink:
+            sink.write(tones(4800))
+
+    with pytest.raises(OSError, match="No space left on device"):
+        encode()

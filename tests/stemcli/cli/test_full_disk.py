@@ -83,7 +83,11 @@ def test_a_song_that_does_not_fit(
 @pytest.mark.usefixtures("songs", "one_song_at_a_time")
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_full_disk(format: str, disk: Path, run_tiny: RunStem, tmp_path: Path) -> None:
-    """One song at a time, or the short song might not fit beside the long one either."""
+    """One song at a time, or the short song might not fit beside the long one either.
+
+    Lossy stems of ten seconds do not fit on the disk in any format, those of three would.
+    """
+    write(tmp_path / "in/long.wav", noise(10 * RATE))
     before = tree(tmp_path)
     options = ("-f", format, "--clip-mode", "clamp", "-o", "disk/out")
     line = error_line(run_tiny("batch", "in", *options), 1)

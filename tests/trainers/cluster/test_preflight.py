@@ -281,7 +281,9 @@ def test_a_host_without_our_package(
 ) -> None:
     cluster.add(python_without_stem, path="/nothing")
     result = run_preflight(cluster, folders)
-    assert re.fullmatch(rf"ClusterError {PART}: stem is not installed there\. Type .*", result)
+    assert re.fullmatch(
+        rf"ClusterError {PART}: stem is not installed there\. Run there: pip .*", result
+    )
 
 
 @pytest.mark.root
