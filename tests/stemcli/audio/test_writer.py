@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -257,10 +256,12 @@ def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path, name: str, b
 @pytest.mark.parametrize("name", ["ogg", "opus", "m4a"])
 def test_a_disk_that_is_full_when_ffmpeg_closes_the_file(name: str) -> None:
     """Expected: what /dev/full does, an error with every write; short files are written last."""
+    sink = FfmpegSink(Path("/dev/full"), 48_000, 2, OutputFormat(name))
 
     def encode() -> None:
-        with closing(FfmpegSink(Path("/dev/full"), 48_000, 2, OutputFormat(name))) as sink:
-            sink.write(tones(4800))
+        sink.write(tones(4800))
+        sink.close()
 
     with pytest.raises(OSError, match="No space left on device"):
         encode()
+    sink.abort()
