@@ -45,7 +45,7 @@ USUAL_FRAMES = 4_000
 """Largest number of frames in a segment; usual networks have at most 1,300."""
 
 USUAL_SIZE = 10_000
-"""Largest width, window or code book; the largest usual one is 8,192."""
+"""Largest width, window or codebook; the largest usual one is 8,192."""
 
 MISTAKES_SHOWN = 3
 

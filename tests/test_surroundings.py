@@ -110,7 +110,7 @@ class Place:
 NAMELESS = "unset HOME USER LOGNAME STEM_HOME STEM_CACHE XDG_DATA_HOME XDG_CACHE_HOME"
 READER = '| head -1 > /dev/null; exit "${PIPESTATUS[0]}"'
 
-PLACES = {
+ENVIRONMENTS = {
     "stdout closed": Place('"$@" >&-'),
     "stderr closed": Place('"$@" 2>&-', speaks=False),
     "all closed": Place('"$@" <&- >&- 2>&-', speaks=False),
@@ -207,7 +207,7 @@ def run_in(script: str, place: Path, *args: str) -> subprocess.CompletedProcess[
 
 
 def test_every_command_has_a_row() -> None:
-    """So that new commands get one, with arguments that make them do something."""
+    """Every command, also a new one, needs a row with arguments that make it do something."""
     assert {*ROWS} == {*COMMANDS}
 
 
@@ -224,32 +224,32 @@ FAST = {
 
 
 def marks(command: str, name: str) -> list[pytest.MarkDecorator]:
-    all_marks = [*ROWS.get(command, Row()).marks, *PLACES[name].marks]
+    all_marks = [*ROWS.get(command, Row()).marks, *ENVIRONMENTS[name].marks]
     return all_marks if (command, name) in FAST else [*all_marks, pytest.mark.slow]
 
 
 CASES = [
     pytest.param(command, name, marks=marks(command, name))
     for command in COMMANDS
-    for name in PLACES
+    for name in ENVIRONMENTS
 ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash and its redirections")
 @pytest.mark.parametrize(("command", "name"), CASES)
 def test_a_command_works_or_reports_why_not(command: str, name: str, work_folder: Path) -> None:
-    row, place = ROWS.get(command, Row()), PLACES[name]
-    done = run_in(place.script, work_folder, *command.split(), *row.args)
+    row, environment = ROWS.get(command, Row()), ENVIRONMENTS[name]
+    done = run_in(environment.script, work_folder, *command.split(), *row.args)
     error_lines = errors(done.stderr)
     assert "bug in stem" not in done.stderr, done
     assert "Exception ignored" not in done.stderr, done
-    if place.works and (place.has_zoo or not row.needs_zoo):
+    if environment.works and (environment.has_zoo or not row.needs_zoo):
         assert (done.returncode, error_lines) == (0, []), done
     if done.returncode == 0:
         assert [file for file in row.outputs if not (work_folder / file).is_file()] == [], done
     else:
         assert done.returncode in (1, 2), done
-        assert len(error_lines) == place.speaks, done
+        assert len(error_lines) == environment.speaks, done
 
 
 def test_results_go_to_stdout_and_status_to_stderr(work_folder: Path) -> None:

@@ -286,7 +286,7 @@ def _updated(registers: NDArray[np.uint32], lanes: NDArray[np.uint8]) -> NDArray
 
 def _advanced(register: int) -> int:
     """Register after a lane of zeros, which is linear in the register's bits."""
-    parts = (_AFTER_LANE[lane, register >> (8 * lane) & 0xFF] for lane in range(4))
+    parts = (_AFTER_LANE[byte, register >> (8 * byte) & 0xFF] for byte in range(4))
     return int(np.bitwise_xor.reduce([*parts]))
 
 

@@ -291,7 +291,7 @@ class FfmpegSink:
             return OSError(
                 f"nothing could be written for {ffmpeg_process.STALL_TIMEOUT_S:g} seconds"
             )
-        if any(os.strerror(number) in reason for number in _DISK_ERRORS):
+        if any(text in reason for text in _disk_errors()):
             return OSError(reason)
         return (
             _ended(self._format, -status)
@@ -300,7 +300,11 @@ class FfmpegSink:
         )
 
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+def _disk_errors() -> list[str]:
+    """The texts by which ffmpeg reports a disk that is full, broken or read-only."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+    texts = map(os.strerror, numbers)
+    return [text for text in texts if not text.startswith("Unknown error")]
 
 
 def _ended(format: OutputFormat, number: int) -> Exception:

@@ -99,8 +99,8 @@ class Executor(Planner, Protocol):
     ) -> Generator[TaskResult]:
         """Separate songs and yield each result as soon as it is available.
 
-        All stems of a song appear, or none. Songs in progress when the generator is
-        closed, or raises, leave nothing behind.
+        All stems of a song appear, or none. If the generator is closed or raises, songs in progress
+        leave nothing behind.
 
         Args:
             tasks: the songs and the paths of their stems.
@@ -118,7 +118,7 @@ class Executor(Planner, Protocol):
 
 
 OpenExecutor = Callable[[Options, EventHandler, int], Executor]
-"""From options, an event handler and the number of jobs."""
+"""Opens an executor from options, an event handler and the number of jobs."""
 
 
 class SessionLike(Planner, Protocol):
@@ -193,7 +193,7 @@ class LocalExecutor:
         """Separate one song; all of its stems appear, or none.
 
         Args:
-            task: the song and the files its stems become.
+            task: the song and the paths of its stems.
             replace: whether existing stems are replaced, regardless of the options.
             steps: called at each step.
 

@@ -57,7 +57,7 @@ VERSION = 1
 SCHEMA = f"""
 PRAGMA user_version = {VERSION};
 CREATE TABLE song (
-    place BLOB PRIMARY KEY,     -- below the input folder: folder/name.mp3
+    place BLOB PRIMARY KEY,     -- name of the song: its path below the input folder
     source BLOB NOT NULL,       -- the real path
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL,
     settings TEXT NOT NULL,     -- JSON: options, models and their hashes
@@ -119,9 +119,9 @@ class Journal(Closing):
             self._connection = None
         self._temporary.close()
 
-    def find(self, song: str) -> JournalEntry | None:
-        """The entry of ``song``; None if there is none."""
-        rows = self._rows("SELECT * FROM song WHERE place = ?", stored(song))
+    def find(self, name: str) -> JournalEntry | None:
+        """The entry of the song with this name; None if there is none."""
+        rows = self._rows("SELECT * FROM song WHERE place = ?", stored(name))
         return self._entry(rows[0]) if rows else None
 
     def unfinished(self) -> dict[str, JournalEntry]:
@@ -148,7 +148,7 @@ class Journal(Closing):
             yield as_path(to_text(row["source"])), self.folder / spelled(row["place"])
 
     def begin(
-        self, song: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
+        self, name: str, source: Path, content: Content, settings: str, paths: Iterable[Path]
     ) -> None:
         """Record the files that an attempt will write; files of earlier attempts stay recorded."""
         with self._writing() as database:
@@ -158,27 +158,27 @@ class Journal(Closing):
                 " size = excluded.size, mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256,"
                 " settings = excluded.settings, state = 'begun', message = '',"
                 " attempts = attempts + 1, changed = excluded.changed",
-                (stored(song), to_bytes(str(source)), *content, settings, time.time()),
+                (stored(name), to_bytes(str(source)), *content, settings, time.time()),
             )
             database.executemany(
                 "INSERT INTO output SELECT place, ?, attempts, x'', 0, 0, '' FROM song"
                 " WHERE place = ?"
                 " ON CONFLICT (place, path) DO UPDATE SET attempt = excluded.attempt",
-                [(self._below(path), stored(song)) for path in paths],
+                [(self._below(path), stored(name)) for path in paths],
             )
 
-    def read(self, song: str, content: Content) -> None:
+    def read(self, name: str, content: Content) -> None:
         """Record the content of a song that was begun before it had been read."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET size = ?, mtime_ns = ?, sha256 = ? WHERE place = ?",
-                (*content, stored(song)),
+                (*content, stored(name)),
             )
 
-    def ready(self, song: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
+    def ready(self, name: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
         """Record that all stems are complete: their temporary and final paths and their content."""
         rows = [
-            (self._below(temporary), *content, stored(song), self._below(path))
+            (self._below(temporary), *content, stored(name), self._below(path))
             for temporary, path, content in stems
         ]
         with self._writing() as database:
@@ -187,30 +187,30 @@ class Journal(Closing):
                 " WHERE place = ? AND path = ?",
                 rows,
             )
-            self._set(database, song, "ready")
+            self._set(database, name, "ready")
 
-    def done(self, song: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
+    def done(self, name: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
         """Record that all stems have their final names, and the times if known."""
         with self._writing() as database:
             database.execute(
                 "UPDATE song SET audio_seconds = ?, wall_seconds = ?, finished = finished + 1"
                 " WHERE place = ?",
-                (audio_seconds, wall_seconds, stored(song)),
+                (audio_seconds, wall_seconds, stored(name)),
             )
-            self._set(database, song, "done")
+            self._set(database, name, "done")
 
-    def failed(self, song: str, message: str) -> None:
+    def failed(self, name: str, message: str) -> None:
         """Record why a song failed."""
         with self._writing() as database:
-            self._set(database, song, "failed", message)
+            self._set(database, name, "failed", message)
 
     def _set(
-        self, database: sqlite3.Connection, song: str, state: State, message: str = ""
+        self, database: sqlite3.Connection, name: str, state: State, message: str = ""
     ) -> None:
         printable = message[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()
         database.execute(
             "UPDATE song SET state = ?, message = ?, changed = ? WHERE place = ?",
-            (state, printable, time.time(), stored(song)),
+            (state, printable, time.time(), stored(name)),
         )
 
     def _entry(self, row: sqlite3.Row) -> JournalEntry:

@@ -98,12 +98,12 @@ class ActorPool:
         except RayError as error:
             _kill(actor)
             if self.is_there(actor.slot):
-                self._tell_refused(actor.slot, _cause(error))
+                self._report_refused(actor.slot, _cause(error))
             return
         if not is_same(info.version):
             _kill(actor)
             install = how_to_install(info.version)
-            self._tell_refused(actor.slot, f"it has stem {info.version}. {install}")
+            self._report_refused(actor.slot, f"it has stem {info.version}. {install}")
             return
         self._on_event(WorkerJoined(actor.slot.name, info.device, info.precision))
         self.actors.append(actor)
@@ -127,7 +127,7 @@ class ActorPool:
     def refuse(self, actor: PooledActor, reason: str) -> None:
         """End an actor that cannot do the work; its slot stays empty."""
         if self._remove(actor):
-            self._tell_refused(actor.slot, reason)
+            self._report_refused(actor.slot, reason)
             _stop([actor])
 
     def is_there(self, slot: WorkerSlot) -> bool:
@@ -160,7 +160,7 @@ class ActorPool:
         self.actors.remove(actor)
         return True
 
-    def _tell_refused(self, slot: WorkerSlot, reason: str) -> None:
+    def _report_refused(self, slot: WorkerSlot, reason: str) -> None:
         self._refused[slot] = reason
         self._on_event(WorkerRefused(slot.name, reason))
 

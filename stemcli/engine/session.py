@@ -130,7 +130,7 @@ class Session:
         self._ensembles: list[Ensemble] = []
         self._devices: DevicePool | None = None
         self._loading = threading.Lock()
-        self._telling = threading.Lock()
+        self._emitting = threading.Lock()
         self._interrupted = threading.Event()
         self._sent_notices: set[str] = set()
 
@@ -325,7 +325,7 @@ class Session:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
         if self._on_event is not None:
-            with self._telling:
+            with self._emitting:
                 self._on_event(event)
 
 

@@ -28,7 +28,7 @@ def test_every_architecture_can_be_loaded_at_default_size(name: str) -> None:
 def test_default_sizes_are_far_below_the_memory_limit(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that longer segments, chosen by a user, fit as well."""
+    """The margin leaves memory for longer segments chosen by a user."""
     monkeypatch.setattr("model_zoo.weight_checks._is_usual", lambda config: False)
     monkeypatch.setattr("model_zoo.weight_checks.MOST_ROOM", 4 * 2**30)
     require_room("file", build_on_meta(name, {}))

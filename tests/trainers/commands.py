@@ -41,7 +41,7 @@ def assert_error(result: Result, exit_code: int, *messages: str) -> None:
     """One error message, without a traceback, that does not report a bug in Stem."""
     assert (result.exit_code, len(errors(result.stderr))) == (exit_code, 1), result.stderr
     assert all(message in result.stderr for message in messages), result.stderr
-    assert "defect" not in result.stderr
+    assert "bug in stem" not in result.stderr
 
 
 def write_wave(path: Path, wave: np.ndarray) -> None:

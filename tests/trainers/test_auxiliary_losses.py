@@ -41,7 +41,7 @@ def test_auxiliary_losses_are_weighted(recordings: Path, recipe: Recipe, weight:
     assert losses["total"] == pytest.approx(losses["waveform_l1"] + weight * divergence)
 
 
-def test_an_accumulated_batch_is_one_step_of_a_code_book(
+def test_an_accumulated_batch_is_one_step_of_a_codebook(
     recordings: Path, recipe: Recipe, adversarial: Recipe
 ) -> None:
     """Reference: the undivided batch. Estimates for discriminator steps do not count codes."""

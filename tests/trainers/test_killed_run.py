@@ -85,6 +85,7 @@ def test_a_killed_run_resumes_bit_for_bit(command: list[str], tmp_path: Path, ki
         steps = rng.randint(1, CHECKPOINT_EVERY + 3)
         killed = losses(killed_after(steps, start_or_resume(command, folder), cache))
         print(f"killed after step {max(killed, default=STEPS)} (STEM_TEST_SEED={SEED})")
+        assert len(killed) == steps or steps_of(folder) == STEPS
         assert killed == {step: full[step] for step in killed}
     resumed = losses([*events(start_or_resume(command, folder), cache)])
     assert resumed == {step: full[step] for step in resumed}
@@ -94,6 +95,12 @@ def test_a_killed_run_resumes_bit_for_bit(command: list[str], tmp_path: Path, ki
     assert texts == expected_texts
     assert found.keys() == expected.keys()
     assert all(found[name].equal(value) for name, value in expected.items())
+
+
+def steps_of(folder: Path) -> int:
+    """The number of steps in the checkpoint of a run."""
+    _, texts = read_safetensors(folder / LAST)
+    return int(json.loads(texts["progress"])["step"])
 
 
 def start_or_resume(command: list[str], folder: Path) -> list[str]:

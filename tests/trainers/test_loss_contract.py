@@ -28,14 +28,14 @@ every_loss = pytest.mark.parametrize("name", VARIANTS)
 
 
 @pytest.fixture(scope="module")
-def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def discriminator_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_discriminator(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
-def loss(name: str, listener: Path) -> Loss:
+def loss(name: str, discriminator_file: Path) -> Loss:
     kind, options = VARIANTS[name]
-    required = {"discriminator": str(listener)} if kind == "perceptual" else {}
+    required = {"discriminator": str(discriminator_file)} if kind == "perceptual" else {}
     return make_loss(kind, DISCRIMINATOR_RATE, {**options, **required})
 
 

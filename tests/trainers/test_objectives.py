@@ -161,7 +161,7 @@ def test_phase_and_codes_reconstruct_the_mixture(
     assert reference.stems.equal(track.mixture[None])
 
 
-def test_codes_have_wave_and_code_book_losses(recordings: Path, recipe: Recipe) -> None:
+def test_codes_have_wave_and_codebook_losses(recordings: Path, recipe: Recipe) -> None:
     state, task = fresh(with_objective(recipe, "codes"))
     two = batch(recordings, recipe, range(2))
     estimate, reference = task.forward(state.optimizer, two)
@@ -307,7 +307,7 @@ def test_losses_of_other_objectives_are_refused(
         ),
     ],
 )
-def test_code_books_need_their_own_losses(
+def test_codebooks_need_their_own_losses(
     recipe: Recipe, losses: dict[str, float], message: str
 ) -> None:
     """The error comes for recipe values, and for a recipe that was never read from a file."""

@@ -182,7 +182,7 @@ def test_two_workers_learn_an_objective_together(
 
 
 @pytest.mark.slow
-def test_two_workers_learn_a_code_book_together(recordings: Path, recipe: Recipe) -> None:
+def test_two_workers_learn_a_codebook_together(recordings: Path, recipe: Recipe) -> None:
     """Reference: one worker with both batches. Workers count codes together, in buffers."""
     variant = with_steps(with_objective(recipe, "codes", dropout=0.0), 3)
     first, _ = two_workers(half_a_batch(variant), recordings)

@@ -148,7 +148,7 @@ def test_checkpoints_of_another_network(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="optimizer state of another network"):
         other.load_optim(1)
     for name in ("optimizer", "scheduler", "autocast"):
-        (tmp_path / f"checkpoint/tiny_{name}_1.pth").write_bytes(b"no file of torch")
+        (tmp_path / f"checkpoint/tiny_{name}_1.pth").write_bytes(b"not a torch file")
     for load in (model.load_optim, model.load_scheduler, model.load_grad_scaler):
         with pytest.raises(CheckpointError, match="is damaged"):
             load(1)
@@ -158,7 +158,7 @@ def test_code_in_files_is_not_run(tmp_path: Path) -> None:
     model = make_model(tmp_path)
     path = tmp_path / "checkpoint/tiny_scheduler_1.pth"
     path.parent.mkdir()
-    torch.save({"progress": Path("something that is no plain value")}, path)
+    torch.save({"progress": Path("not a plain value")}, path)
     with pytest.raises(CheckpointError, match="is damaged or was not saved by this class"):
         model.load_scheduler(1)
 

@@ -180,7 +180,7 @@ def render_command(
     from trainers.data.synthetic import render_songs
 
     with console:
-        places = render_songs(folder, songs, seconds, sample_rate, seed)
-    console.document({"event": "data_rendered", "songs": [str(path) for path in places]})
-    console.line(f"{len(places)} songs of {seconds:g} s written to {folder}")
+        song_folders = render_songs(folder, songs, seconds, sample_rate, seed)
+    console.document({"event": "data_rendered", "songs": [str(path) for path in song_folders]})
+    console.line(f"{len(song_folders)} songs of {seconds:g} s written to {folder}")
     console.line(f"Try: stem data check {quoted(folder)}")

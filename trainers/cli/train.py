@@ -17,7 +17,7 @@ from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options
 from stemcli.cli.options import device as device_name
 from stemcli.streams import quiet_stderr
-from trainers.cli.train_run import ClusterOptions, advice, check_place, nearby, train_clustered
+from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
 from trainers.cluster.job import WAIT, TrainingJob
 from trainers.config import Recipe
 from trainers.config.data import Layout
@@ -314,7 +314,7 @@ def command(
     options = ClusterOptions(cluster, workers, wait, fsdp)
     options.check(data, output, dry_run)
     if cluster:
-        check_place(output, data, resume)
+        check_output(output, data, resume)
     with nearby(output, *((RECIPE,) if resume else ())) as near:
         plan = choose_recipe(
             recipe,

@@ -97,7 +97,7 @@ def announce(console: Console, alone: bool = False) -> None:
     console.line(f"Joining the cluster at {address}" if address else "Starting Ray")
 
 
-def check_place(output: Path, data: Path | None, resume: bool) -> None:
+def check_output(output: Path, data: Path | None, resume: bool) -> None:
     """Check that a folder can be the output of this run.
 
     Raises:
@@ -108,7 +108,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
         StorageError: the folder cannot be reached.
     """
     from model_zoo.catalogue.resolve import LAST, no_run
-    from trainers.loop.checks import check_folder, existing_run
+    from trainers.loop.checks import check_folder, run_exists_message
     from trainers.search.plan import PLAN
 
     if (output / PLAN).exists():
@@ -116,7 +116,7 @@ def check_place(output: Path, data: Path | None, resume: bool) -> None:
     if not isinstance(output, UrlPath):
         check_folder(output, resume)
     elif not resume and (output / LAST).exists():
-        raise OutputError(existing_run(output))
+        raise OutputError(run_exists_message(output))
     if resume and not (output / LAST).exists():
         raise no_run(output)
     if resume and data is None:
@@ -216,7 +216,7 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     from model_zoo.catalogue.resolve import LAST
     from stemcli.engine.device import resolve_device
     from trainers.loop import dry_run
-    from trainers.loop.checks import check_folder, existing_run
+    from trainers.loop.checks import check_folder, run_exists_message
     from trainers.loop.execution import SingleDevice
 
     assert job.data, "checked by ClusterOptions"
@@ -227,7 +227,7 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     show_dry_run(started, finished, str(job.data), console)
     check_room(job.output, finished.checkpoint)
     if not resume and (job.output / LAST).exists():
-        console.line(existing_run(job.output))
+        console.line(run_exists_message(job.output))
 
 
 def add_to_zoo(run: Path, name: str, overwrite: bool, console: Console) -> str:

@@ -94,15 +94,20 @@ class SongClips(Clips):
         self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
         self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
         self.needs_peak_level = needs_peak_level
-        self.slots = ClipPositions.of(tuple(song.frames for song in songs), plan.last.length, seed)
-        self.epoch = len(self.slots)
+        self.positions = ClipPositions.of(
+            tuple(song.frames for song in songs), plan.last.length, seed
+        )
+        self.epoch = len(self.positions)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return clip number ``index``."""
         rng, shape = np.random.default_rng((self.seed, index)), self.plan.at(index)
-        slot, variation = self.slots.at(index), Variation.draw(self.recipe.augmentation, rng)
+        position, variation = (
+            self.positions.at(index),
+            Variation.draw(self.recipe.augmentation, rng),
+        )
         length = variation.source_length(shape.length, self.sample_rate)
-        cut = self._cut(slot, length, rng)
+        cut = self._cut(position, length, rng)
         varied = variation.apply(cut.parts, shape.length, self.sample_rate)
         parts = {
             name: darken(part, self.sample_rate, shape.lowpass_hz) for name, part in varied.items()
@@ -133,7 +138,7 @@ class SongClips(Clips):
         return song.peak
 
     @abstractmethod
-    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
+    def _cut(self, position: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         """Cut the parts of a clip."""
 
 
@@ -154,11 +159,11 @@ class SongMixes(SongClips):
             for name in sorted({name for names in parts for name in names})
         }
 
-    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
+    def _cut(self, position: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         if rng.random() < self.remixed:
             return self._from_anywhere(length, rng)
-        song = self.songs[slot.song]
-        start = slot.start(song.frames, length, rng)
+        song = self.songs[position.song]
+        start = position.start(song.frames, length, rng)
         parts = {name: part.read(start, length) for name, part in song.parts.items()}
         return Cut(parts, (song,))
 
@@ -168,14 +173,14 @@ class SongMixes(SongClips):
         cuts: dict[str, Clip] = {}
         for name, holders in self.holders.items():
             others = tuple(song for song in holders if song not in used) or holders
-            song, cuts[name] = loud_cut(self.songs, self.slots, name, others, length, rng)
+            song, cuts[name] = loud_cut(self.songs, self.positions, name, others, length, rng)
             used.add(song)
         return Cut(cuts, tuple(self.songs[song] for song in sorted(used)))
 
 
 def loud_cut(
     songs: Sequence[OpenTrack],
-    slots: ClipPositions,
+    positions: ClipPositions,
     name: str,
     among: tuple[int, ...],
     length: int,
@@ -185,19 +190,19 @@ def loud_cut(
 
     Args:
         songs: songs to cut from.
-        slots: clip positions in these songs.
+        positions: clip positions in these songs.
         name: name of the part.
         among: indices of the songs to choose from; all have the part.
         length: length in samples.
         rng: random generator.
     """
     for _ in range(TRIES):
-        slot = slots.anywhere(among, rng)
-        part = songs[slot.song].parts[name]
-        clip = part.read(slot.start(part.frames, length, rng), length)
+        position = positions.anywhere(among, rng)
+        part = songs[position.song].parts[name]
+        clip = part.read(position.start(part.frames, length, rng), length)
         if is_loud(clip):
             break
-    return slot.song, clip
+    return position.song, clip
 
 
 class FreeMixes(SongMixes):
@@ -217,10 +222,10 @@ class PairClips(SongClips):
     impossible = ("remix", "filter", "reverb")
     reason = "layout pairs does not have all stems of its mixtures"
 
-    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
-        song = self.songs[slot.song]
+    def _cut(self, position: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
+        song = self.songs[position.song]
         assert song.rest, "a pair has a mixture"
-        start = slot.start(song.frames, length, rng)
+        start = position.start(song.frames, length, rng)
         return Cut({**song.read(start, length), REST: song.rest.read(start, length)}, (song,))
 
 
@@ -240,22 +245,24 @@ class VoxaugMixes(SongClips):
         super().__init__(*args, **kwargs)
         self.backings = tuple(song for song in self.songs if INSTRUMENTAL in song.stems)
         self.vocals = tuple(song for song in self.songs if VOCALS in song.stems)
-        self.slots, self.sung = (self._slots(songs) for songs in (self.backings, self.vocals))
-        self.epoch = len(self.slots)
+        self.positions, self.sung = (
+            self._positions(songs) for songs in (self.backings, self.vocals)
+        )
+        self.epoch = len(self.positions)
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Both libraries, whatever the stems of the network."""
         return INSTRUMENTAL, VOCALS
 
-    def _slots(self, songs: tuple[OpenTrack, ...]) -> ClipPositions:
+    def _positions(self, songs: tuple[OpenTrack, ...]) -> ClipPositions:
         return ClipPositions.of(
             tuple(song.frames for song in songs), self.plan.last.length, self.seed
         )
 
-    def _cut(self, slot: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
-        backing = self.backings[slot.song]
-        start = slot.start(backing.frames, length, rng)
+    def _cut(self, position: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
+        backing = self.backings[position.song]
+        start = position.start(backing.frames, length, rng)
         vocals = self._vocals(backing, start, length, rng)
         if rng.random() < self.recipe.voxaug.no_vocals:
             vocals = np.zeros_like(vocals)

@@ -216,14 +216,12 @@ class Excerpts:
         """
         truth = self._folder.piece(song) / TRUTH
         facts = _facts(truth)
-        places = {method: self._path(song, method) for method in provenance}
-        kept = [
-            name for name in places if _facts(places[name]).get("provenance") == provenance[name]
-        ]
+        paths = {method: self._path(song, method) for method in provenance}
+        kept = [name for name in paths if _facts(paths[name]).get("provenance") == provenance[name]]
         if not (facts and kept):
             return None
         waves, rate = _read(truth)
-        made = {method: _read(places[method])[0] for method in kept}
+        made = {method: _read(paths[method])[0] for method in kept}
         return Excerpt(song, facts["start"], rate, waves, made)
 
     def _wants(self, method: Method, track: EvaluationTrack) -> bool:

@@ -118,7 +118,9 @@ def require_format(folder: Path, texts: Mapping[str, str] | None = None) -> None
         _, texts = _reading(folder / LAST, read_header)
     if "progress" not in texts or texts.get("format") == FORMAT:
         return
-    version = "a later" if "format" in texts else "an earlier"
+    found = texts.get("format", "1")
+    is_earlier = found.isdecimal() and int(found) < int(FORMAT)
+    version = "an earlier" if is_earlier else "a later"
     raise CheckpointError(
         f"{folder} was trained by {version} version of Stem and cannot be resumed: "
         f"start from its weights with --from {quote(str(folder))} and another --output"

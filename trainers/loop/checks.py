@@ -35,11 +35,14 @@ def check_folder(folder: Path, resume: bool) -> None:
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OutputError(f"{existing} is not writable. Use --output with a folder that is")
     if not resume and (folder / LAST).exists():
-        raise OutputError(existing_run(folder))
+        raise OutputError(run_exists_message(folder))
 
 
-def existing_run(folder: Path) -> str:
-    """Return the message that ``folder`` holds a run, with what can be done with that run."""
+def run_exists_message(folder: Path) -> str:
+    """Return the message that ``folder`` already holds a run, and whether it can be resumed.
+
+    Behind a URL the format of the checkpoint is not checked.
+    """
     if not isinstance(folder, UrlPath):
         try:
             require_format(folder)

@@ -107,7 +107,7 @@ class DenoisingObjective(CoreObjective):
         """Report networks whose core has an output of another shape than its input.
 
         Networks with codes do not fit either: a code per frame cannot describe its noise, and the
-        code book would not be trained by any loss.
+        codebook would not be trained by any loss.
         """
         del weights
         if _can(separator):

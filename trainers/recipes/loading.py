@@ -109,8 +109,8 @@ def _usual(name: str) -> dict[str, Any]:
     return {"base": base, "model": {"architecture": architecture, "options": dict(size)}}
 
 
-def _text(place: Traversable) -> str:
-    return read_text(place) if isinstance(place, Path) else place.read_text("utf-8")
+def _text(resource: Traversable) -> str:
+    return read_text(resource) if isinstance(resource, Path) else resource.read_text("utf-8")
 
 
 def _find(name: str) -> Traversable:

@@ -76,8 +76,8 @@ def avi_extent(data: FileBytes, start: int, end: int) -> Extent | None:
 def _leads_on(data: FileBytes, at: int, end: int) -> bool:
     """Whether another chunk or the end of the file follows the audio and video data.
 
-    It does not if bytes were inserted or lost before. Chunks have an even length, so ``at`` is an
-    even number of bytes after the beginning of the file, which may follow a tag of any length.
+    It does not if bytes were inserted or lost before. Chunks are padded to even lengths, so ``at``
+    must be an even distance from the start of the RIFF, which a tag may shift to an odd position.
     """
     name, size = data[at : at + 4], data[at + 4 : at + 8]
     if at + 8 > end or len(size) < 4:

@@ -138,7 +138,7 @@ CODED = {
 @pytest.mark.parametrize("name", CODED)
 @pytest.mark.parametrize("start", [0, 201])
 def test_an_incomplete_last_frame_is_reported(name: str, start: int, tmp_path: Path) -> None:
-    """In a complete file, and in one cut out of a stream that begins inside a frame.
+    """Complete streams, and streams that begin inside a frame, are cut inside their last frame.
 
     By hand: frames have at least 376 bytes, so a file without its last 80 ends inside a frame.
     """

@@ -117,7 +117,7 @@ def test_if_none_works_all_are_named(
 def test_a_missing_encoder_is_reported(
     format: str, codec: str, programs: Path, tmp_path: Path
 ) -> None:
-    """And neither the folder nor the bit rate is blamed."""
+    """The message blames neither the folder nor the bit rate."""
     program = put(programs, 'echo " A....D pcm_s16le            PCM signed 16-bit"\n')
     sentence = (
         f"{program} cannot write {format}, because it was built without the encoder {codec}\\. "

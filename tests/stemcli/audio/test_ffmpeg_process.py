@@ -242,7 +242,7 @@ def test_the_log_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_missing_program_is_reported() -> None:
-    """And not the output folder, although it is also an OSError."""
+    """The output folder is not blamed, although the error is also an OSError."""
     with pytest.raises(FfmpegMissingError, match=r"^/nowhere/ffmpeg cannot be started: No"):
         FfmpegProcess(["/nowhere/ffmpeg"])
 

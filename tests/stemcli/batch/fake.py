@@ -34,7 +34,7 @@ class FakeSession:
     """A song with the content ``bad`` cannot be decoded; ``crash`` raises like a bug in Stem."""
 
     options: Options
-    listener: EventHandler
+    on_event: EventHandler
     jobs: int = 1
     network_seconds: float = 1.0
     stems: tuple[str, ...] = ("vocals", "instrumental")
@@ -68,13 +68,13 @@ class FakeSession:
         track = str((folder or Path()) / song.name)
         outputs = self.plan(song, folder=folder)
         if self.options.existing == "skip" and all(path.exists() for path in outputs.values()):
-            self.listener(TrackSkipped(track, "all stems exist"))
+            self.on_event(TrackSkipped(track, "all stems exist"))
             return Result(outputs, skipped=True)
         self._read(song, track)
         for event in self._work(track):
             if self.interrupted:
                 raise KeyboardInterrupt
-            self.listener(event)
+            self.on_event(event)
         renames = {stem: (beside(path), path) for stem, path in outputs.items()}
         for temporary, path in renames.values():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class FakeSession:
         for temporary, path in renames.values() if not is_renamed_elsewhere else ():
             temporary.replace(path)
         printed = {stem: str(path) for stem, path in outputs.items()}
-        self.listener(TrackFinished(track, printed, SECONDS, 2.0))
+        self.on_event(TrackFinished(track, printed, SECONDS, 2.0))
         return Result(outputs, round(SECONDS * RATE), RATE, wall_seconds=2.0)
 
     def interrupt(self) -> None:
@@ -95,7 +95,7 @@ class FakeSession:
             raise RuntimeError("a tensor of the wrong shape")
         if content == "bad":
             error = DecodeError(f"{song.name} holds no sound that can be read")
-            self.listener(TrackFailed(track, str(error)))
+            self.on_event(TrackFailed(track, str(error)))
             raise error
 
     def _work(self, track: str) -> list[Event]:
@@ -116,5 +116,5 @@ def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:
     return paths
 
 
-def open_fake(options: Options, listener: EventHandler, jobs: int) -> LocalExecutor:
-    return LocalExecutor(FakeSession(options, listener, jobs), jobs)
+def open_fake(options: Options, on_event: EventHandler, jobs: int) -> LocalExecutor:
+    return LocalExecutor(FakeSession(options, on_event, jobs), jobs)

@@ -53,7 +53,7 @@ class Cluster:
         self.ray.live_nodes = {"a": GOOD}
         self.events: list[Event] = []
         self.logs: dict[str, StepLog] = {}
-        self.listener: Callable[[Event], object] = self.events.append
+        self.on_event: Callable[[Event], object] = self.events.append
         self.executor = RayExecutor(Options(output="out"), self._forward, 1)
 
     def tasks(self, *names: str, content: str = "good") -> list[SongTask]:
@@ -74,7 +74,7 @@ class Cluster:
         return [event for event in self.events if isinstance(event, kinds)]
 
     def _forward(self, event: Event) -> None:
-        self.listener(event)
+        self.on_event(event)
 
     def _log_steps(self, task: SongTask) -> StepLog:
         self.logs[task.name] = StepLog(task)

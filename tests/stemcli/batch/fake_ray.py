@@ -190,8 +190,8 @@ class FakeRay:
         self.actors[-1].is_held = self.hold_new
         return self.actors[-1]
 
-    def _open_session(self, options: Options, listener: Any, *, jobs: int, load: Any) -> Any:
-        return FakeSession(options, listener, jobs, before=self._before)
+    def _open_session(self, options: Options, on_event: Any, *, jobs: int, load: Any) -> Any:
+        return FakeSession(options, on_event, jobs, before=self._before)
 
     def _before(self, song: Path) -> None:
         self.before(song)

@@ -26,27 +26,27 @@ from stemcli.remote_path import folded
 from tests.stemcli.batch.fake import make_songs
 
 
-def places(scan: LibraryScan) -> list[str]:
+def song_names(scan: LibraryScan) -> list[str]:
     return [(song.folder / song.path.name).as_posix() for song in scan.songs]
 
 
 def test_subfolders_are_scanned_in_path_order(tmp_path: Path) -> None:
     make_songs(tmp_path, "b/2.mp3", "b/10.mp3", "a.wav", "b/c/x.FLAC")
     scan = find_songs(tmp_path)
-    assert places(scan) == ["a.wav", "b/10.mp3", "b/2.mp3", "b/c/x.FLAC"]
+    assert song_names(scan) == ["a.wav", "b/10.mp3", "b/2.mp3", "b/c/x.FLAC"]
     assert scan.songs[-1].folder == Path("b/c")
     assert scan.songs[-1].path == tmp_path / "b/c/x.FLAC"
 
 
 def test_a_scan_without_subfolders(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "b/c.wav")
-    assert places(find_songs(tmp_path, recursive=False)) == ["a.wav"]
+    assert song_names(find_songs(tmp_path, recursive=False)) == ["a.wav"]
 
 
 def test_files_that_are_no_songs_are_counted(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", ".b.wav", ".git/c.wav", "cover.jpg", "notes", "Live/d.wav")
     scan = find_songs(tmp_path, exclude=["Live"])
-    assert places(scan) == ["a.wav"]
+    assert song_names(scan) == ["a.wav"]
     assert (scan.hidden, scan.other, scan.excluded) == (2, 2, 1)
 
 
@@ -55,27 +55,27 @@ def test_each_song_is_found_once_despite_circular_links(tmp_path: Path) -> None:
     (tmp_path / "a/up").symlink_to(tmp_path)
     (tmp_path / "a/b").symlink_to(tmp_path / "b")
     (tmp_path / "b/a").symlink_to(tmp_path / "a")
-    assert places(find_songs(tmp_path)) == ["a/one.wav", "b/two.wav"]
+    assert song_names(find_songs(tmp_path)) == ["a/one.wav", "b/two.wav"]
 
 
 def test_links_to_other_folders_are_followed(tmp_path: Path) -> None:
     make_songs(tmp_path, "elsewhere/one.wav", "music/two.wav")
     (tmp_path / "music/more").symlink_to(tmp_path / "elsewhere")
-    assert places(find_songs(tmp_path / "music")) == ["two.wav", "more/one.wav"]
+    assert song_names(find_songs(tmp_path / "music")) == ["two.wav", "more/one.wav"]
 
 
 def test_the_output_folder_is_skipped(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "separated/a/vocals.wav")
-    assert places(find_songs(tmp_path, output=tmp_path / "separated")) == ["a.wav"]
+    assert song_names(find_songs(tmp_path, output=tmp_path / "separated")) == ["a.wav"]
 
 
 def test_stems_in_other_output_folders_are_skipped(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "old/a/vocals.wav")
     write_journal(tmp_path / "old", tmp_path / "a.wav", "a/vocals.wav")
     scan = find_songs(tmp_path)
-    assert places(scan) == ["a.wav"]
+    assert song_names(scan) == ["a.wav"]
     assert (scan.outputs, scan.stems) == (1, 0)
-    assert places(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # given by the user
+    assert song_names(find_songs(tmp_path / "old")) == ["a/vocals.wav"]  # given by the user
 
 
 def write_journal(folder: Path, song: Path, *stems: str) -> None:
@@ -93,9 +93,9 @@ def test_stems_beside_their_song_are_not_songs(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "a/vocals.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav")
     write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
     scan = find_songs(tmp_path, output=tmp_path / "elsewhere")
-    assert places(scan) == ["a.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav"]
+    assert song_names(scan) == ["a.wav", "planned.wav", "new/b.wav", "new/b/vocals.wav"]
     assert (scan.stems, scan.outputs) == (1, 0)
-    assert "a/vocals.wav" in places(find_songs(tmp_path, stems_too=True))
+    assert "a/vocals.wav" in song_names(find_songs(tmp_path, stems_too=True))
 
 
 def test_a_subfolder_with_songs_and_their_stems(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_subfolder_with_songs_and_their_stems(tmp_path: Path) -> None:
     make_songs(tmp_path, "x/a.wav", "x/a/vocals.wav", "b.wav")
     write_journal(tmp_path / "x", Path("/before/x/a.wav"), "a/vocals.wav")
     scan = find_songs(tmp_path)
-    assert (places(scan), scan.stems, scan.outputs) == (["b.wav", "x/a.wav"], 1, 0)
+    assert (song_names(scan), scan.stems, scan.outputs) == (["b.wav", "x/a.wav"], 1, 0)
 
 
 def test_reading_the_journal_of_a_running_batch_does_not_change_it(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_reading_the_journal_of_a_running_batch_does_not_change_it(tmp_path: Pat
     write_journal(tmp_path, tmp_path / "a.wav", "a/vocals.wav")
     before = (tmp_path / NAME).read_bytes()
     with Journal(tmp_path):
-        assert places(find_songs(tmp_path)) == ["a.wav"]
+        assert song_names(find_songs(tmp_path)) == ["a.wav"]
     assert (tmp_path / NAME).read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {NAME, "a", "a.wav"}
 
@@ -155,7 +155,7 @@ def test_an_open_transaction_is_ignored_when_reading(
         assert immutable_check(tmp_path) != "ok"
         before = contents(tmp_path)
         scan = find_songs(tmp_path, output=tmp_path)
-        assert (places(scan), scan.stems) == (["1.wav", "a.wav"], 1)
+        assert (song_names(scan), scan.stems) == (["1.wav", "a.wav"], 1)
         assert contents(tmp_path) == before
     assert [*(tmp_path / "temporary").iterdir()] == []
 
@@ -174,7 +174,7 @@ def test_a_power_cut_during_a_transaction(tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     before = contents(cut)
     assert f"{NAME}-journal" in before
-    assert places(find_songs(cut, output=cut)) == ["a.wav"]
+    assert song_names(find_songs(cut, output=cut)) == ["a.wav"]
     assert contents(cut) == before
     with Journal(cut) as journal:
         assert journal.stems() == {cut / "a/vocals.wav"}
@@ -184,7 +184,7 @@ def test_a_power_cut_while_the_journal_was_created(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav")
     (tmp_path / NAME).touch()
     (tmp_path / f"{NAME}-journal").write_bytes(bytes(512))
-    assert places(find_songs(tmp_path)) == ["a.wav"]
+    assert song_names(find_songs(tmp_path)) == ["a.wav"]
 
 
 def test_a_commit_while_the_journal_is_copied(
@@ -203,7 +203,7 @@ def test_a_commit_while_the_journal_is_copied(
 
     monkeypatch.setattr(shutil, "copyfile", copyfile)
     scan = find_songs(tmp_path)
-    assert (places(scan), scan.stems) == (["a.wav", "b.wav"], 2)
+    assert (song_names(scan), scan.stems) == (["a.wav", "b.wav"], 2)
 
 
 def test_a_journal_that_keeps_changing_is_not_reported_as_damaged(
@@ -239,7 +239,7 @@ def test_a_journal_that_vanishes_while_it_is_read(
         return exists
 
     monkeypatch.setattr(os.path, "lexists", lexists)
-    assert places(find_songs(tmp_path)) == ["a.wav", "a/vocals.wav"]
+    assert song_names(find_songs(tmp_path)) == ["a.wav", "a/vocals.wav"]
 
 
 def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_a_damaged_journal_in_the_input_folder_is_an_error(tmp_path: Path) -> No
             find_songs(tmp_path, output=output)
         assert "--output" not in str(caught.value)
     (tmp_path / NAME).rename(tmp_path / "away")
-    assert places(find_songs(tmp_path)) == ["b.wav"]
+    assert song_names(find_songs(tmp_path)) == ["b.wav"]
 
 
 def test_a_journal_of_another_version_in_the_input_folder_is_an_error(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_damaged_journal_in_a_subfolder_is_reported(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav", "x/y/b.wav")
     (tmp_path / "x/y" / NAME).write_text("no database " * 99)
     scan = find_songs(tmp_path)
-    assert (places(scan), scan.outputs, [*scan.unclear]) == (["a.wav"], 0, [Path("x/y")])
+    assert (song_names(scan), scan.outputs, [*scan.unclear]) == (["a.wav"], 0, [Path("x/y")])
     assert "Move it away, and skip" in scan.unclear[Path("x/y")]
     assert find_songs(tmp_path, exclude=["y"]).unclear == {}
     require_songs(find_songs(tmp_path, exclude=["a.wav"]), tmp_path)
@@ -293,7 +293,7 @@ def test_a_damaged_journal_in_a_subfolder_is_reported(tmp_path: Path) -> None:
 
 def test_an_output_folder_that_is_the_input_is_scanned(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.wav")
-    assert places(find_songs(tmp_path, output=tmp_path)) == ["a.wav"]
+    assert song_names(find_songs(tmp_path, output=tmp_path)) == ["a.wav"]
 
 
 def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "scandir", scandir)
     scan = find_songs(tmp_path)
-    assert (places(scan), scan.unreadable) == (["a.wav"], [tmp_path / "locked"])
+    assert (song_names(scan), scan.unreadable) == (["a.wav"], [tmp_path / "locked"])
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_folding_is_idempotent(name: str) -> None:
 def test_include_and_exclude_together(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.flac", "b.mp3", "Live/c.flac")
     scan = find_songs(tmp_path, include=["*.flac"], exclude=["live"])
-    assert (places(scan), scan.excluded) == (["a.flac"], 2)
+    assert (song_names(scan), scan.excluded) == (["a.flac"], 2)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file.mp3"])
@@ -373,7 +373,7 @@ def test_typescript_files_are_not_songs(tmp_path: Path) -> None:
     (tmp_path / "index.ts").write_text("export const song: string = 'la';\n" * 99)
     (tmp_path / "record.ts").write_bytes(50 * (b"\x47" + bytes(187)))
     scan = find_songs(tmp_path)
-    assert places(scan) == [
+    assert song_names(scan) == [
         *("film.flv", "game.DSF", "old.mpeg", "record.ts", "song.m4r", "speech.spx"),
     ]
     assert scan.other == 1
@@ -381,4 +381,4 @@ def test_typescript_files_are_not_songs(tmp_path: Path) -> None:
 
 def test_a_named_pipe_does_not_block_the_scan(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "song.ts")
-    assert places(find_songs(tmp_path)) == ["song.ts"]
+    assert song_names(find_songs(tmp_path)) == ["song.ts"]

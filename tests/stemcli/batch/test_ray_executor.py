@@ -128,7 +128,7 @@ def test_an_interrupt_stops_the_workers_and_removes_partial_files(
             make_songs(Path("out"), "b/.vocals.0123abcd.part.wav")
             raise KeyboardInterrupt
 
-    cluster.listener = interrupt
+    cluster.on_event = interrupt
     with pytest.raises(KeyboardInterrupt):
         cluster.run(cluster.tasks("a.mp3", "b.mp3", "c.mp3"))
     (actor,) = cluster.ray.actors

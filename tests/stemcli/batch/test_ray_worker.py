@@ -39,8 +39,8 @@ class ActorHarness:
         self.before: Callable[[Path], object] = lambda song: None
         self.session: FakeSession | None = None
 
-        def open_session(options: Options, listener: Any, *, jobs: int, load: Any) -> FakeSession:
-            self.session = FakeSession(options, listener, jobs, before=self._before)
+        def open_session(options: Options, on_event: Any, *, jobs: int, load: Any) -> FakeSession:
+            self.session = FakeSession(options, on_event, jobs, before=self._before)
             return self.session
 
         patch.setattr("stemcli.engine.session.Session", open_session)

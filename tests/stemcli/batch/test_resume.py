@@ -54,12 +54,12 @@ class Library:
         if isinstance(event, BatchStarted):
             self.started = event
 
-    def _open(self, options: Options, listener: Any, jobs: int) -> LocalExecutor:
+    def _open(self, options: Options, on_event: Any, jobs: int) -> LocalExecutor:
         def before(song: Path) -> None:
             self.separated.append(song.name)
             self.before(song)
 
-        session = FakeSession(options, listener, jobs, before=before, model=self.model)
+        session = FakeSession(options, on_event, jobs, before=before, model=self.model)
         return LocalExecutor(session, jobs)
 
 

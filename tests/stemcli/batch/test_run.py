@@ -33,8 +33,8 @@ class Recorder:
         self.session: FakeSession | None = None
         self.before: Callable[[Path], object] = lambda song: None
 
-    def open(self, options: Options, listener: Any, jobs: int) -> LocalExecutor:
-        self.session = FakeSession(options, listener, jobs, before=self.before)
+    def open(self, options: Options, on_event: Any, jobs: int) -> LocalExecutor:
+        self.session = FakeSession(options, on_event, jobs, before=self.before)
         return LocalExecutor(self.session, jobs)
 
     def run(self, songs: list[Path], out: Path, jobs: int = 1, **choices: Any) -> BatchReport:
@@ -66,7 +66,7 @@ def test_notices_of_failed_songs_are_in_the_report(tmp_path: Path) -> None:
 
     def notice(song: Path) -> None:
         assert recorder.session is not None
-        recorder.session.listener(Notice(song.name, f"{song.name} is odd"))
+        recorder.session.on_event(Notice(song.name, f"{song.name} is odd"))
 
     recorder.before = notice
     tracks = recorder.run(songs, tmp_path / "out").to_dict()["tracks"]
@@ -87,7 +87,7 @@ def test_a_bug_in_one_song_does_not_stop_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("kind", [ModelLoaded, TrackStarted, TrackFailed, BatchStarted])
-def test_an_error_of_the_listener_ends_the_run(
+def test_an_error_of_the_event_handler_ends_the_run(
     tmp_path: Path, jobs: int, kind: type[Event]
 ) -> None:
     """For example when the reader of a pipe ends; the error is passed on unchanged."""

@@ -203,9 +203,9 @@ def library(
     for name in ("x/a.mp3", "x/b.mp3", "c.mp3", ".hidden.mp3", "cover.jpg"):
         put(library_.songs / name, "good")
 
-    def open_fake(options: Options, listener: Any, *, jobs: int, load: Any) -> FakeSession:
+    def open_fake(options: Options, on_event: Any, *, jobs: int, load: Any) -> FakeSession:
         before = library_.separated.append
-        return FakeSession(options, listener, jobs, before=lambda song: before(song.name))
+        return FakeSession(options, on_event, jobs, before=lambda song: before(song.name))
 
     monkeypatch.setattr("stemcli.engine.session.Session", open_fake)
     return library_

@@ -109,7 +109,7 @@ def test_a_song_that_looks_like_an_option(name: str, tmp_path: Path, run_stem: R
     result = run_stem("separate", name)
     assert result.exit_code == 2
     assert result.stderr.rstrip().endswith(f"use {shlex.quote('./' + name)})")
-    assert "type ./" not in run_stem("separate", "--bogus").stderr
+    assert "use ./" not in run_stem("separate", "--bogus").stderr
 
 
 def test_version(run_stem: RunStem) -> None:

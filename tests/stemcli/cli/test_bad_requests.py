@@ -119,7 +119,7 @@ OPTIONS = {
     "no CUDA": Request("-d cuda", 2, r"No CUDA GPU .*\. Try --device cpu, or --device auto"),
 }
 
-PLACES = {
+PATHS = {
     "climbing template": Request("--filename ../{stem}.{ext}", 2, "leaves .*the folder with --out"),
     "hidden climb": Request("--filename a/../../{stem}.{ext}", 2, "leaves .*the folder with --out"),
     "absolute template": Request(
@@ -187,7 +187,7 @@ ZOO = {
     ),
 }
 
-REQUESTS = {**NAMES, **OPTIONS, **PLACES, **ZOO}
+REQUESTS = {**NAMES, **OPTIONS, **PATHS, **ZOO}
 
 
 @pytest.mark.parametrize("command", [("separate", "in/song.wav"), ("batch", "in")], ids=" ".join)

@@ -19,7 +19,7 @@ from tests.stemcli.cli.bad_songs import RATE, noise, write
 from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.results import error_line, tree
 
-ROOM = 28_000
+FILE_LIMIT = 28_000
 """File size limit: enough for the journal and files of the short song, too small for the long."""
 
 DISK = 100_000
@@ -38,9 +38,9 @@ def songs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def little_room(songs: Path, run_tiny: RunStem) -> Iterator[None]:
-    """Limit files of this process and its children to ``ROOM`` bytes."""
-    with file_limit(ROOM):
+def limited_files(songs: Path, run_tiny: RunStem) -> Iterator[None]:
+    """Limit every file written by this process and its children to ``FILE_LIMIT`` bytes."""
+    with file_limit(FILE_LIMIT):
         yield
 
 
@@ -60,7 +60,7 @@ def stems_of_the_short_song(output: str, format: str) -> set[str]:
     return {f"{output}/.stem-journal.sqlite", *stems}
 
 
-@pytest.mark.usefixtures("little_room")
+@pytest.mark.usefixtures("limited_files")
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("clip", ["clamp", "rescale"])
 def test_a_song_that_does_not_fit(

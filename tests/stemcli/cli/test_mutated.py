@@ -148,7 +148,7 @@ def test_damaged_files(extension: str, run_stem: RunStem, tmp_path: Path, termin
         if result.exit_code == 1:
             (line,) = errors(result.stderr)
             assert line.startswith("Error: "), context
-            assert "defect" not in line, context
+            assert "bug in stem" not in line, context
             assert not output.exists(), context
         else:
             lengths = {soundfile.info(path).duration for path in output.rglob("*.wav")}

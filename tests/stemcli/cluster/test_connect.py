@@ -194,7 +194,7 @@ def test_a_version_or_token_mismatch_is_reported(
 def test_ray_refuses_a_node_with_another_version(
     change: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So no preflight check needs to compare the versions of Python and Ray."""
+    """Ray refuses other versions of Python and Ray itself, so preflight need not compare them."""
     start = ["-m", "ray.scripts.scripts", "start", "--num-cpus", "1", "--address"]
     with another_cluster(change, monkeypatch) as address:
         command = [sys.executable, *start, address]

@@ -66,12 +66,12 @@ def test_an_epoch_has_every_position_of_every_song(songs: tuple[Track, ...], pla
     clips = clips_of(songs, plain)
     assert clips.epoch == 13
     for epoch in range(3):
-        found = [clips.slots.at(index) for index in range(13 * epoch, 13 * epoch + 13)]
+        found = [clips.positions.at(index) for index in range(13 * epoch, 13 * epoch + 13)]
         drawn = [
             decode_position(clips[index][1][0])[1] for index in range(13 * epoch, 13 * epoch + 13)
         ]
         assert [drawn.count(song) for song in range(4)] == [4, 6, 1, 2]
-        assert drawn == [slot.song for slot in found]
+        assert drawn == [position.song for position in found]
 
 
 def test_a_clip_depends_on_seed_and_number_alone(songs: tuple[Track, ...], plain: Recipe) -> None:

@@ -223,7 +223,7 @@ def test_an_epoch_has_every_part_of_every_instrumental(recordings: Path, recipe:
     write_constant(recordings / "x" / "vocals" / "c.wav", 0.02, 0.06, seconds=7.0)
     clips = mixes(recordings / "x", recipe, vocals=0.0)
     assert clips.epoch == 8
-    assert sorted(clips.slots.at(index).song for index in range(8)) == [0] * 5 + [1] * 3
+    assert sorted(clips.positions.at(index).song for index in range(8)) == [0] * 5 + [1] * 3
 
 
 @pytest.mark.parametrize("name", ["vocals", "instrumentals"])

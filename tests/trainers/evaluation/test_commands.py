@@ -189,7 +189,7 @@ def test_folders_that_cannot_be_compared(
         result = run_stem("eval", "folder", "a", "b", *options)
         assert result.exit_code in (1, 2)
         assert message in result.stderr
-        assert "defect" not in result.stderr
+        assert "bug in stem" not in result.stderr
 
 
 @pytest.mark.parametrize("rates", [{"b/vocals.wav": 16_000}, {"a/band.wav": 16_000}])
@@ -285,7 +285,7 @@ def test_wrong_arguments_are_refused(run_stem: RunStem, arguments: str, message:
     result = run_stem("eval", *arguments.split())
     assert result.exit_code == 2
     assert message in result.stderr
-    assert "defect" not in result.stderr
+    assert "bug in stem" not in result.stderr
 
 
 @pytest.mark.usefixtures("trees")

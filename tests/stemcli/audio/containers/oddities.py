@@ -103,8 +103,8 @@ def silent_from(share: float) -> Oddity:
         wave = sound(row.rate, row.channels).copy()
         wave[int(len(wave) * share) :] = 0
         part = Part(row.encode(wave), wave)
-        # ffmpeg does not recognize a transport stream of a few packets.
-        return Odd(part.data, (part,), may_be_refused=not share and row.step is None)
+        # ffmpeg does not recognize an MPEG stream of a few packets.
+        return Odd(part.data, (part,), may_be_refused=not share and row.family == "ts")
 
     return silent
 
@@ -355,8 +355,8 @@ ODDITIES: dict[str, Oddity] = {
     "starts before zero": remuxed("-output_ts_offset", "-0.5"),
     "starts at an hour": remuxed("-output_ts_offset", "3600"),
     "longer picture": with_a_longer_picture,
-    "chunk behind": chunk_at_the_end(pad=True),
-    "chunk behind, no pad byte": chunk_at_the_end(pad=False),
+    "trailing chunk": chunk_at_the_end(pad=True),
+    "trailing chunk, no pad byte": chunk_at_the_end(pad=False),
     "header counts none": header_counts(lambda old: 0),
     "header counts half": header_counts(lambda old: old // 2),
     "header counts more": header_counts(lambda old: old * 2),
