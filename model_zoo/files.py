@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import stat
@@ -76,6 +75,8 @@ def _advice(error: OSError) -> str:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in lower-case hexadecimal."""
+    import hashlib  # loads OpenSSL, which --help does not need
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

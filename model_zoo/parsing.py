@@ -13,10 +13,9 @@ import reprlib
 import stat
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from model_zoo.errors import ConfigError
 
@@ -156,15 +155,20 @@ def shortened(text: str, most: int = LONGEST) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML loader with the numbers of YAML 1.2, e.g. 1e-3."""
+@cache
+def _yaml_loader() -> Any:
+    """The safe YAML loader with the numbers of YAML 1.2, e.g. 1e-3; imported when it is needed."""
+    import yaml
 
+    class Loader(yaml.SafeLoader):
+        pass
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
-    [*"-+.0123456789"],
-)
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+        [*"-+.0123456789"],
+    )
+    return Loader
 
 
 def parse_yaml(where: str, text: str) -> Any:
@@ -173,10 +177,12 @@ def parse_yaml(where: str, text: str) -> Any:
     Raises:
         ConfigError: the text is invalid.
     """
+    import yaml
+
     try:
         if len(text) > MOST_YAML:
             raise ValueError(f"it has {len(text):,} characters")
-        return require_bounded(yaml.load(text, _Loader))
+        return require_bounded(yaml.load(text, _yaml_loader()))
     except RecursionError as error:
         raise ConfigError(where, ["not valid YAML: it is nested too deeply"]) from error
     except Exception as error:  # constructors of tagged values may raise anything

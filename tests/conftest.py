@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,3 +26,30 @@ torch.set_num_threads(1)  # threads only slow down networks as small as those in
 def real_audio() -> Path:
     """The folder of real recordings in STEM_TEST_AUDIO, for tests marked ``audio``."""
     return Path(os.environ["STEM_TEST_AUDIO"])
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """The address of a local S3 server (moto): one for all tests, because fsspec remembers it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_client(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the local S3 server, which the environment names too."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3_address,
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    return boto3.client("s3")

@@ -8,10 +8,10 @@ import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
+
+from stemcli.process import Closing
 
 if sys.platform != "linux":
     pytest.skip("needs Linux: inotify says which files are opened", allow_module_level=True)
@@ -20,28 +20,18 @@ _OPEN = 0x20  # IN_OPEN of inotify(7)
 _HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 
 
-class Opened:
+class Opened(Closing):
     """Records the files in some folders that any process opens during the block."""
 
     def __init__(self, *folders: Path) -> None:
-        self._folders = folders
-        self._library = ctypes.CDLL(None, use_errno=True)
-        self._file = -1
-
-    def __enter__(self) -> Self:
-        self._file = self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        library = ctypes.CDLL(None, use_errno=True)
+        self._file = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         assert self._file >= 0, os.strerror(ctypes.get_errno())
-        for folder in self._folders:
-            added = self._library.inotify_add_watch(self._file, os.fsencode(folder), _OPEN)
+        for folder in folders:
+            added = library.inotify_add_watch(self._file, os.fsencode(folder), _OPEN)
             assert added >= 0, os.strerror(ctypes.get_errno())
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         os.close(self._file)
 
     def names(self) -> set[str]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from model_zoo.errors import OutputError, StemError, StorageError, UsageError
 from stemcli.batch.executor import OpenExecutor, open_local
@@ -33,34 +31,14 @@ from tests.stemcli.batch.fake_ray import GOOD, FakeRay
 BUCKET = "s3://library"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Address of the S3 server."""
-    moto = ThreadedMotoServer(port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
-
-
 @pytest.fixture
-def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UrlPath:
+def bucket(s3_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UrlPath:
     """An empty bucket, and a zoo on this machine for the journal."""
     monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": server,
-    }.items():
-        monkeypatch.setenv(name, value)
-    import boto3
-
-    client: Any = boto3.client("s3")
-    for entry in client.list_buckets()["Buckets"]:
-        for item in client.list_objects_v2(Bucket=entry["Name"]).get("Contents", []):
-            client.delete_object(Bucket=entry["Name"], Key=item["Key"])
-    client.create_bucket(Bucket="library")
+    for entry in s3_client.list_buckets()["Buckets"]:
+        for item in s3_client.list_objects_v2(Bucket=entry["Name"]).get("Contents", []):
+            s3_client.delete_object(Bucket=entry["Name"], Key=item["Key"])
+    s3_client.create_bucket(Bucket="library")
     return UrlPath(BUCKET)
 
 

@@ -25,6 +25,7 @@ HEAVY = {
     "ffmpeg",
     "einops",
     "matplotlib",
+    "yaml",
 }
 SPY = """
 import sys

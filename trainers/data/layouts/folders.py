@@ -166,10 +166,8 @@ def read_pairs(folder: Path) -> Listing:
     """Read one song per file below ``mixture/``; sub-folders are part of the name."""
     named: dict[str, dict[str, Path]] = {}
     problems: list[str] = []
-    for sub_folder in folders(folder):
-        named[stem_name(sub_folder)], twice = by_name(
-            sounds(sub_folder, recursive=True), sub_folder
-        )
+    for child in folders(folder):
+        named[stem_name(child)], twice = by_name(sounds(child, recursive=True), child)
         problems += twice
     mixtures = named.pop(MIXTURE, {})
     way = f": add it, or use {AS_LIBRARIES}" if has_libraries(folder) else ""
@@ -189,13 +187,13 @@ def read_stems(folder: Path) -> Listing:
     """Read every audio file below ``vocals/``, ``drums/`` etc. as a song with that one stem."""
     songs = []
     notes = []
-    for sub_folder in folders(folder):
-        if stem_name(sub_folder) == MIXTURE:
-            notes.append(f"{sub_folder} was skipped: the layout stems makes its own mixtures")
+    for child in folders(folder):
+        if stem_name(child) == MIXTURE:
+            notes.append(f"{child} was skipped: the layout stems makes its own mixtures")
             continue
-        for path in sounds(sub_folder, recursive=True):
+        for path in sounds(child, recursive=True):
             name = path.relative_to(folder).with_suffix("").as_posix()
-            songs.append(Track(name, {stem_name(sub_folder): Source(path)}))
+            songs.append(Track(name, {stem_name(child): Source(path)}))
     return Listing(tuple(songs), notes=tuple(notes))
 
 

@@ -65,12 +65,8 @@ def looks_like_voxaug(folder: Path) -> bool:
 
     A folder of mixtures is allowed, unless vocals share names with mixtures: then they are songs.
     """
-    found = {
-        stem_name(sub_folder)
-        for sub_folder in folders(folder)
-        if sounds(sub_folder, recursive=True)
-    }
-    plain = [sub_folder for sub_folder in folders(folder) if stem_name(sub_folder) in TELLING]
+    found = {stem_name(child) for child in folders(folder) if sounds(child, recursive=True)}
+    plain = [child for child in folders(folder) if stem_name(child) in TELLING]
     both = all({*map(stem_name, plain)} & {*names} for names in LIBRARIES.values())
     return both and found <= {*TELLING, MIXTURE} and not _sung_in_mixtures(folder)
 
@@ -82,10 +78,10 @@ def has_libraries(folder: Path) -> bool:
 
 def _sung_in_mixtures(folder: Path) -> bool:
     """Return whether any vocals share a name with a mixture."""
-    sub_folders = [sub_folder for sub_folder in folders(folder) if stem_name(sub_folder) == MIXTURE]
+    children = [child for child in folders(folder) if stem_name(child) == MIXTURE]
     mixtures, vocals = (
-        {stem_name(path) for sub_folder in each for path in sounds(sub_folder, recursive=True)}
-        for each in (sub_folders, _stem_folders(folder, VOCALS))
+        {stem_name(path) for child in each for path in sounds(child, recursive=True)}
+        for each in (children, _stem_folders(folder, VOCALS))
     )
     return bool(mixtures & vocals)
 
@@ -111,15 +107,13 @@ def _made(instrumental: Track, vocals: Track) -> Track:
 def _library(folder: Path, stem: str) -> list[Track]:
     return [
         Track(path.relative_to(folder).with_suffix("").as_posix(), {stem: Source(path)})
-        for sub_folder in _stem_folders(folder, stem)
-        for path in sounds(sub_folder, recursive=True)
+        for child in _stem_folders(folder, stem)
+        for path in sounds(child, recursive=True)
     ]
 
 
 def _stem_folders(folder: Path, stem: str) -> Iterator[Path]:
-    return (
-        sub_folder for sub_folder in folders(folder) if stem_name(sub_folder) in LIBRARIES[stem]
-    )
+    return (child for child in folders(folder) if stem_name(child) in LIBRARIES[stem])
 
 
 def _lacks(folder: Path, stems: list[str]) -> list[str]:
@@ -134,7 +128,7 @@ def _lacks(folder: Path, stems: list[str]) -> list[str]:
 
 
 def _absent(folder: Path, stems: list[str]) -> str:
-    names = [sub_folder.name for sub_folder in folders(folder)]
+    names = [child.name for child in folders(folder)]
     required = " and ".join(f"{PLAIN[stem]}/" for stem in stems)
     there = listed(f"{name}/" for name in names) or "no folders"
     near = {PLAIN[stem]: nearest(PLAIN[stem], names) for stem in stems}
@@ -145,16 +139,16 @@ def _absent(folder: Path, stems: list[str]) -> str:
 
 def _called(folder: Path, stem: str) -> str:
     """Return the actual folder names of a library."""
-    return listed(f"{sub_folder.name}/" for sub_folder in _stem_folders(folder, stem))
+    return listed(f"{child.name}/" for child in _stem_folders(folder, stem))
 
 
 def _mixtures(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return mixtures by the names of their instrumentals."""
     named: dict[str, Path] = {}
     problems: list[str] = []
-    for sub_folder in folders(folder):
-        if stem_name(sub_folder) == MIXTURE:
-            found, twice = by_name(sounds(sub_folder, recursive=True), sub_folder)
+    for child in folders(folder):
+        if stem_name(child) == MIXTURE:
+            found, twice = by_name(sounds(child, recursive=True), child)
             named |= found
             problems += twice
     return named, problems
