@@ -70,7 +70,13 @@ def require_codec(program: str, codec: str, format: str) -> None:
 
 
 def read_log(log: IO[bytes]) -> str:
-    """The log of a process so far, cut after :data:`MOST_LOG` bytes."""
+    """The log of a process so far, cut after :data:`MOST_LOG` bytes.
+
+    The process writes at the position of the file, which it shares: ``seek`` would make a process
+    that still writes overwrite the beginning of its log.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(log.fileno(), MOST_LOG, 0).decode("utf-8", "replace")
     log.seek(0)
     return log.read(MOST_LOG).decode("utf-8", "replace")
 

@@ -252,3 +252,16 @@ def test_ffmpeg_does_not_receive_ctrl_c_of_the_terminal() -> None:
     with FfmpegProcess(["sleep", "600"]) as process:
         assert os.getpgid(process._process.pid) != os.getpgid(0)
     assert process._process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="Windows has no pread")
+def test_reading_a_log_does_not_move_where_the_process_writes(tmp_path: Path) -> None:
+    """By hand: a child writes where the file stands (POSIX, dup); its lines follow one another."""
+    with (tmp_path / "log").open("w+b", buffering=0) as log:
+        log.write(b"first\n")
+        before = os.lseek(log.fileno(), 0, os.SEEK_CUR)
+        assert read_log(log) == "first\n"
+        assert os.lseek(log.fileno(), 0, os.SEEK_CUR) == before
+        os.lseek(log.fileno(), 3, os.SEEK_SET)
+        assert read_log(log) == "first\n"
+        assert os.lseek(log.fileno(), 0, os.SEEK_CUR) == 3
