@@ -78,6 +78,8 @@ ROWS = {
     "eval compare": Row(("scores",)),
     "eval speed": Row(("-m", "tiny.safetensors", "--seconds", "10", "--rounds", "1")),
     "doctor": Row(),
+    "help": Row(("separate",)),
+    "version": Row(),
 }
 """Arguments and outputs by command."""
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo import parsing
+from model_zoo.catalogue.unknown import unknown_model
 from model_zoo.config import Config
 from model_zoo.errors import (
     CheckpointError,
     ChecksumError,
     ConfigError,
     OutputError,
-    UnknownNameError,
     UsageError,
     WeightsError,
 )
@@ -34,7 +34,6 @@ DEFAULT_MODEL = "spleeter_2stems"
 """Model that is used if none is named."""
 
 HOME_VARIABLE = "STEM_HOME"
-SEE_LIST = "stem models list"
 MOST_OVERLAP = 0.95
 """Largest overlap; every sample is then separated twenty times."""
 
@@ -230,7 +229,7 @@ def card_path(name: str) -> Path:
     """
     files = _card_files()
     if name not in files:
-        raise UnknownNameError("model", name, files, hint=SEE_LIST)
+        raise unknown_model(name, files)
     return files[name]
 
 

@@ -13,6 +13,7 @@ from shlex import quote
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards, find, is_known, verify
+from model_zoo.catalogue.unknown import SEE_LIST, not_usable
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.files import SUFFIX
 from model_zoo.separator import Separator
@@ -153,6 +154,8 @@ def _missing(path: Path) -> str:
     found = above.joinpath(near, *rest) if near else None
     if found and found.exists():
         return f"{path} does not exist. Did you mean {quote(str(found))}?"
+    if reason := not_usable(path.name):
+        return f"{path} does not exist, and {reason}. See: {SEE_LIST}"
     return f"{path} does not exist. {ADVICE}"
 
 

@@ -23,6 +23,8 @@ from typing import Any, NoReturn
 import click
 
 from model_zoo.errors import MissingExtraError, UnknownNameError, UsageError, describe_error
+from stemcli import version
+from stemcli.cli import other_tools
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
@@ -40,11 +42,13 @@ class CommandEntry:
         target: import path of the command, ``"package.module:attribute"``.
         help: one-line description for listings.
         extra: extra that the command needs; empty if the plain installation is enough.
+        is_listed: whether the help lists the command.
     """
 
     target: str
     help: str
     extra: str = ""
+    is_listed: bool = True
 
     def load(self) -> click.Command:
         """Import the command."""
@@ -62,7 +66,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the table, which is the order in which new users need them."""
-        return list(self.table)
+        return [name for name, entry in self.table.items() if entry.is_listed]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command; None if the name is unknown."""
@@ -75,20 +79,22 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List names and one-line descriptions without loading any command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
+            names = self.list_commands(ctx)
+            formatter.write_dl([(name, self.table[name].help) for name in names])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command in ``args``; for an unknown name the error suggests the nearest one."""
         name = args[0]
-        if name not in self.table and not name.startswith("-"):
+        if name not in self.table and (name == "-" or not name.startswith("-")):
             raise self.unknown_command(ctx, name)
         return super().resolve_command(ctx, args)
 
     def unknown_command(self, ctx: click.Context, name: str) -> Exception:
         """Return the error for a command that does not exist."""
-        return UnknownNameError("command", name, self.table, f"{ctx.command_path} --help")
+        known = self.list_commands(ctx)
+        return UnknownNameError("command", name, known, f"{ctx.command_path} --help")
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a missing package is reported as the extra that installs it."""
@@ -135,6 +141,8 @@ COMMANDS = {
         "trainers.cli.evaluate:command", "Measure quality and speed of models.", extra="eval"
     ),
     "doctor": CommandEntry("stemcli.cli.doctor:command", "Check the installation."),
+    "help": CommandEntry("stemcli.cli.help:command", "Show help.", is_listed=False),
+    "version": CommandEntry("stemcli.cli.help:version", "Show the version.", is_listed=False),
 }
 
 
@@ -149,7 +157,10 @@ class Stem(LazyGroup):
         """
         ctx.meta[WORDS] = tuple(args)
         refuse_empty(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, other_tools.with_dashes(args))
+        except click.NoSuchOption as error:
+            raise self.misplaced(ctx, error) from error
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the command line; replaces click's handling of usage errors and Ctrl-C."""
@@ -187,7 +198,25 @@ class Stem(LazyGroup):
             return UsageError(f"{name} is a folder. Try: stem batch {quoted(name)}")
         if Path(name).is_file():
             return UsageError(f"{name} is a file. Try: stem separate {quoted(name)}")
+        if name == "-" or "://" in name:
+            return UsageError(f"{name} is not a command. Try: stem separate {quoted(name)}")
+        if command := other_tools.COMMANDS.get(name.casefold()):
+            return UsageError(f"Unknown command {name!r}. Try: {command}")
+        if Path(name).suffix or Path(name).name != name:
+            return UsageError(f"There is no file or folder {name}. Try: stem separate SONG")
         return super().unknown_command(ctx, name)
+
+    def misplaced(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
+        """Return the error for an option before the command; names the command that has it."""
+        separate = self.get_command(ctx, "separate")
+        words = [word if word[:1] == "-" else quoted(word) for word in ctx.meta[WORDS]]
+        if refused := other_tools.refused_option(error.option_name):
+            return refused
+        if separate and any(error.option_name in each.opts for each in separate.params):
+            return click.UsageError(
+                f"Options follow the command. Try: stem separate {' '.join(words)}", ctx
+            )
+        return error
 
 
 def require_folder() -> None:
@@ -259,24 +288,31 @@ def as_click_error(error: Exception) -> Exception:
     )
 
 
+def lower_case(token: str) -> str:
+    """Accept ``--format WAV`` for ``wav``; short options keep their case."""
+    return token if len(token) == 1 else token.casefold()
+
+
 def print_version(ctx: click.Context, parameter: click.Parameter, is_set: bool) -> None:
     """Print the version from the metadata of the installed package."""
-    if not is_set or ctx.resilient_parsing:
-        return
-    from importlib.metadata import PackageNotFoundError, version
+    if is_set and not ctx.resilient_parsing:
+        click.echo(version_line())
+        ctx.exit()
 
-    try:
-        number = version("stemcli")
-    except PackageNotFoundError:
-        number = "(from a source folder, not installed)"
-    click.echo(f"stem {number}")
-    ctx.exit()
+
+def version_line() -> str:
+    """``stem`` and the version of the installed package."""
+    return f"stem {version.number() or '(from a source folder, not installed)'}"
 
 
 @click.group(
     cls=Stem,
     table=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "token_normalize_func": lower_case,
+    },
     epilog=examples(
         ("stem separate song.mp3", "vocals and instrumental, in the folder separated/song"),
         ("stem batch Music --output Stems", "a whole library"),

@@ -10,6 +10,7 @@ import click
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards
+from model_zoo.catalogue.unknown import not_usable, unknown_model
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
@@ -103,8 +104,8 @@ def unknown(name: str) -> UnknownNameError:
     if near is None:
         known = {*models, *registry.ARCHITECTURES}
         return UnknownNameError("model or architecture", name, known, hint="stem models list")
-    if near in models:
-        return UnknownNameError("model", name, models, hint="stem models list")
+    if near in models or not_usable(name):
+        return unknown_model(name, models)
     hint = "stem models list --architectures"
     return UnknownNameError("architecture", name, registry.ARCHITECTURES, hint=hint)
 

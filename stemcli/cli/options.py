@@ -17,6 +17,7 @@ import click
 from click import BadParameter, Context, FloatRange, Parameter
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
+from stemcli.cli.other_tools import other_tools_options, take_other_options
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -82,9 +83,29 @@ def names(text: str) -> tuple[str, ...]:
 def device(text: str) -> str:
     """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     word = text.strip().lower()
+    if CLOCK.fullmatch(word):
+        raise BadParameter(f"{text!r} is not a device. For the time where to stop use --end")
     if not DEVICE.fullmatch(word):
         raise BadParameter(f"{text!r} is not a device. Try auto, cpu, cuda, cuda:0 or mps")
     return word
+
+
+def kilobits(text: str) -> int:
+    """A bit rate in kbit/s: ``320``, ``320k`` or ``320 kbit/s``."""
+    match = re.fullmatch(r"(\d{1,6}) ?(k|kb|kbit|kbps|kbit/s|kb/s)?", text.strip().casefold())
+    if not match:
+        raise BadParameter(f"{text!r} is not a bit rate in kbit/s. Try e.g. 320")
+    return int(match[1])
+
+
+class FormatChoice(click.Choice[str]):
+    """A format for the stems; the error for a template names the option for templates."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> str:
+        """Check the format."""
+        if "{" in str(value):
+            self.fail(f"{value!r} is a template. Use --filename for it", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def folder_or_url(text: str) -> Path:
@@ -254,7 +275,7 @@ OUTPUT = (
     click.option(
         "-f",
         "--format",
-        type=click.Choice(FORMATS),
+        type=FormatChoice(FORMATS),
         default="wav",
         show_default=True,
         help="File format of the stems.",
@@ -268,7 +289,7 @@ OUTPUT = (
     ),
     click.option(
         "--bitrate",
-        type=int,
+        type=kilobits,
         metavar="KBIT/S",
         help="Bit rate, for mp3, ogg, opus and m4a.",
     ),
@@ -317,10 +338,11 @@ def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
-        options, rest = _split(values)
+        options, rest = _split(take_other_options(values))
         return command(options=options, **rest)
 
-    return _apply((*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, JOBS), with_options)
+    options = (*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, JOBS, other_tools_options)
+    return _apply(options, with_options)
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,15 +12,18 @@ from functools import reduce
 import numpy as np
 import torch
 
-from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo import registry
+from model_zoo.catalogue.cards import cards
+from model_zoo.catalogue.unknown import unknown_stem
+from model_zoo.errors import ConfigError
 from stemcli.engine.device import Precision, resolve_precision
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block, ChunkPlan, plan_chunks
 from stemcli.engine.runner import ModelRunner
 
-SYNONYMS = {"accompaniment": "instrumental", "instrumental": "accompaniment"}
-"""Two names for the song without its vocals; a model has one or the other."""
+BACKING = ("instrumental", "accompaniment", "no_vocals")
+"""Names for the song without its vocals; a model has at most one of them."""
 
 
 def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
@@ -58,15 +61,31 @@ def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...
 
 
 def resolve_stem(name: str, available: Sequence[str]) -> str:
-    """The available stem called ``name`` or a synonym of it.
+    """The available stem called ``name``, in any case, or a synonym of it in :data:`BACKING`.
 
     Raises:
-        UnknownNameError: there is no such stem.
+        UnknownNameError: there is no such stem; the message names models that give it.
     """
-    for known in (name, SYNONYMS.get(name, name)):
-        if known in available:
-            return known
-    raise UnknownNameError("stem", name, available)
+    by_folded = {stem.casefold(): stem for stem in available}
+    for spelling in _spellings(name):
+        if spelling in by_folded:
+            return by_folded[spelling]
+    raise unknown_stem(name, available, _models_that_give(name))
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    folded = name.casefold()
+    return (folded, *(BACKING if folded in BACKING else ()))
+
+
+def _models_that_give(stem: str) -> list[str]:
+    spellings = _spellings(stem)
+    return [
+        card.name
+        for card in cards(lambda damaged: None).values()
+        if registry.architecture(card.architecture).role == "stems"
+        and any(output.casefold() in spellings for output in card.outputs)
+    ]
 
 
 @dataclass(frozen=True)
@@ -90,7 +109,7 @@ class Selection:
 
 
 def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str = "") -> Selection:
-    """Choose outputs by name, or by a synonym in :data:`SYNONYMS`.
+    """Choose outputs by name, or by a synonym in :data:`BACKING`.
 
     Args:
         available: names of all stems, in order.

@@ -188,6 +188,16 @@ def _remove_if_empty(folder: Path) -> None:
 
 FIELDS = ("track", "stem", "ext", "model")
 
+OTHER_FIELDS = {
+    "codec": "ext",
+    "file_name": "track",
+    "filename": "track",
+    "instr": "stem",
+    "instrument": "stem",
+    "trackext": "ext",
+}
+"""Fields of demucs, spleeter and MSST, and the same fields here."""
+
 
 def plan_outputs(
     song: Path, stems: Sequence[str], *, template: str, folder: Path, extension: str, model: str
@@ -246,7 +256,7 @@ def _field_mistakes(template: str) -> list[str]:
         if field in FIELDS and (spec or conversion):
             mistakes.append(f"{{{field}}} takes neither ':' nor '!'; write {{{field}}}")
         elif field is not None and field not in FIELDS:
-            near = nearest(field, FIELDS)
+            near = OTHER_FIELDS.get(field) or nearest(field, FIELDS)
             hint = f"did you mean {{{near}}}?" if near else f"known: {_listed(FIELDS)}"
             mistakes.append(f"unknown field {{{field}}}, {hint}")
     return mistakes

@@ -86,7 +86,7 @@ NAMES = {
         "--phase-model tiny", 2, "separates songs and does not predict a phase. Use --model tiny"
     ),
     "unknown stem": Request("--stems vocal", 2, "'vocal': did you mean 'vocals'"),
-    "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: band, vocals"),
+    "unknown stem of two": Request("--two-stems drums", 2, "'drums': known: vocals, band"),
     "unknown option": Request("--formt wav", 2, r"'--formt'.*--format.*See: stem \w+ --help"),
     "unknown format": Request("-f wave", 2, r"'wave' is not one of 'wav', 'flac'"),
     "unknown device": Request("-d gpu", 2, "'gpu' is not a device. Try auto, cpu, cuda"),
