@@ -68,7 +68,7 @@ def check_validation(state: TrainState, data: TrainingData, folder: Path, measur
         )
 
 
-def check_schedule(recipe: Recipe, data: TrainingData) -> None:
+def check_schedule(recipe: Recipe, *, has_validation: bool) -> None:
     """Refuse schedules that depend on validation scores if there is no validation.
 
     Raises:
@@ -80,7 +80,7 @@ def check_schedule(recipe: Recipe, data: TrainingData) -> None:
         f"schedule.early_stopping_patience={patience}": patience > 0,
     }
     named = [name for name, waits in waiting.items() if waits]
-    if named and not data.validation:
+    if named and not has_validation:
         share = "" if recipe.data.validation_fraction else " or --set data.validation_fraction=0.1"
         advice = f"there are no validation songs. Use --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])

@@ -319,7 +319,7 @@ def _check(
 ) -> None:
     """Refuse a run that could not reach its end."""
     check_validation(state, data, folder, task.objective.measure)
-    check_schedule(task.recipe, data)
+    check_schedule(task.recipe, has_validation=bool(data.validation))
     with _explain_out_of_memory(task.recipe, strategy):
         require_long_clips(state, task)
 

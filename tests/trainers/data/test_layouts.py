@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import DataError, UsageError
-from tests.trainers.data.songs_on_disk import STEMS, paths, recipe, write
+from tests.trainers.data.songs_on_disk import STEMS, paths, recipe, survey, write
 from trainers.data.layouts.detection import look
-from trainers.data.layouts.survey import inspect, survey
+from trainers.data.layouts.survey import inspect
 
 
 def test_tracks_are_folders_with_a_file_per_stem(tmp_path: Path) -> None:

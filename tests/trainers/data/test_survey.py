@@ -10,9 +10,18 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import DataError
 from tests.audio_files import ffmpeg
-from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, paths, recipe, write
+from tests.trainers.data.songs_on_disk import (
+    FOUR,
+    LENGTH,
+    RATE,
+    STEMS,
+    paths,
+    recipe,
+    survey,
+    write,
+)
 from trainers.data.layouts.splitting import draw, hold_out
-from trainers.data.layouts.survey import survey, words_of_time
+from trainers.data.layouts.survey import words_of_time
 from trainers.data.tracks import Track
 
 NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from model_zoo.errors import DataError, UsageError
+from model_zoo.errors import UsageError
 from stemcli.audio.info import AudioInfo
 from stemcli.printable import counted
 from trainers.config import DataRecipe
@@ -23,7 +23,7 @@ from trainers.data.layouts.detection import look, names_of, read_named
 from trainers.data.layouts.listing import Listing, listed, read_headers
 from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
-from trainers.data.tracks import Groups, Source, Survey, Track, each_once
+from trainers.data.tracks import Groups, Source, Track, each_once
 
 
 @dataclass(frozen=True)
@@ -134,40 +134,24 @@ def words_of_time(seconds: float) -> str:
 VOICES = "voices"
 
 
-def survey(
-    recipe: DataRecipe, folder: Path, stems: tuple[str, ...], validation: tuple[Path, ...] = ()
-) -> Survey:
-    """Find the songs of a data folder and check them by their headers.
-
-    Args:
-        recipe: layout of the folder, and treatment of missing stems and validation.
-        folder: the data; in the layout ``csv`` it may be the file.
-        stems: stems of the network; empty if it trains on mixtures alone.
-        validation: folders of one or more songs that are never trained on; they replace any songs
-            that the data reserves for validation.
-
-    Raises:
-        UsageError: there is no such folder.
-        ConfigError: the data lacks stems of the network, or the layout ignores ``data.voxaug``.
-            DataError: the data has problems; all are reported.
-        FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
-        MissingExtraError: MUSDB18 needs musdb.
-    """
-    found = inspect(recipe, folder, stems, validation)
-    if found.problems:
-        raise DataError(str(folder), found.problems)
-    return Survey(found.layout, found.training, found.validation, found.summary())
-
-
 def inspect(
     recipe: DataRecipe,
     folder: Path,
     stems: tuple[str, ...] | None = None,
     validation: tuple[Path, ...] = (),
+    *,
+    option: str = "--data",
 ) -> Findings:
-    """Find and check songs like :func:`survey`, but return the problems with the findings.
+    """Find the songs of a data folder and check them by their headers.
 
-    If ``stems`` is None, every song needs all stems of the data.
+    Args:
+        recipe: layout of the folder, and treatment of missing stems and validation.
+        folder: the data; in the layout ``csv`` it may be the file.
+        stems: stems of the network; empty if it trains on mixtures alone; None to require all stems
+            of the data.
+        validation: folders of one or more songs that are never trained on; they replace any songs
+            that the data reserves for validation.
+        option: how the user names the folder, for messages that suggest another.
 
     Raises:
         UsageError: there is no such folder.
