@@ -146,8 +146,12 @@ def _silent_problems(
     songs: tuple[Track, ...], rules: SoundRules, detector: _SoundDetector, *, are_files: bool
 ) -> list[str]:
     if not rules.needed:
-        everything = any(detector.sounds(source) for song in songs for source in song.sources)
-        return [] if everything else ["every song is silent. Choose other songs with --data"]
+        is_heard = any(detector.sounds(source) for song in songs for source in song.sources)
+        return (
+            []
+            if is_heard or not songs
+            else ["every song is silent. Choose other songs with --data"]
+        )
     silent = _silent_stems(songs, rules.needed, rules.groups, detector)
     return silent_everywhere(silent, are_files=are_files, is_guessed=rules.is_guessed)
 

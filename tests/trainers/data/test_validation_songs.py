@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from model_zoo.errors import ConfigError, DecodeError
+from model_zoo.errors import ConfigError, DataError, DecodeError
 from tests.trainers.commands import RATE
 from tests.trainers.data.amplitude import amplitude
 from tests.trainers.data.songs import STEMS, decode_position, with_data, write_songs
@@ -144,7 +144,7 @@ def test_mistakes_in_validation_songs_are_found_at_the_start(
     (song,) = write_songs(recordings / "held", [1.0], ("mixture", "vocals"))
     wave = np.full((RATE, 2), np.nan)
     soundfile.write(song.stems["vocals"].path, wave, RATE, "FLOAT")
-    with pytest.raises(DecodeError, match=r"vocals\.wav holds NaN or infinity at 0\.00 s"):
+    with pytest.raises(DataError, match=r"vocals\.wav holds NaN or infinity at 0\.00 s"):
         open_data(recipe, recordings, (recordings / "held" / "song0",), ("vocals",), RATE)
 
 
