@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 
 from tests.trainers.example_run import RECIPE, STARTED, example_events, step, validated
-from trainers.cli.dashboard import RunStatistics, draw
+from trainers.cli.dashboard import draw
+from trainers.cli.run_statistics import RunStatistics
 
 STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano")
 
