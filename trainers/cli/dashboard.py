@@ -128,7 +128,7 @@ def bar(figures: RunStatistics, width: int) -> RenderableType:
         progress = ProgressBar(stage.total, stage.done, complete_style="cyan")
     elif stage and stage.stage == "saving":
         progress = ProgressBar(pulse=True)
-    if stage and width >= WIDE:  # the bar keeps its width
+    if stage and stage.total and width >= WIDE:  # the bar keeps its width
         words = f"{stage_words(stage):>{len(words)}}"
     line.add_row(f"step {figures.step:,}/{figures.steps:,}", progress, Text(words, style="cyan"))
     return line

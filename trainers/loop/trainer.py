@@ -170,10 +170,10 @@ def _render_excerpts(state: TrainState, task: TrainingTask, context: LoopContext
     recipe, model, step = context.recipe, state.ema.model, state.progress.step
     songs = context.data.validation[: recipe.log.songs]
     for number, song in enumerate(songs):
+        context.enter("rendering", step, number, len(songs))  # reading a song may take long
         track = task.objective.reference_audio(song.read())
         if track is None:
             return
-        context.enter("rendering", step, number, len(songs))
         seconds, residual = recipe.log.seconds, recipe.model.residual
         context.on_event(
             render_excerpt(model, track, step, seconds, residual, peak_level(model, song))
