@@ -155,7 +155,8 @@ def test_a_csv_file_names_validation_songs(tmp_path: Path) -> None:
             ["{vocals,drums}/a.wav"],
             "contains single stems, which have no mixture: use folders with",
         ),
-        (["{1,2}.wav"], "has no vocals or drums, found 1, 2: add it, or choose other songs"),
+        (["{1,2}.wav"], "mine has 2 audio files but no stems. Training needs the stems of each"),
+        (["{mixture,2}.wav"], "has no vocals or drums, found 2, mixture: add it, or choose other"),
         (["mixture/a.wav", "vocals/{a,b}.wav"], "mine/vocals/b.wav has no mixture of the same"),
     ],
 )

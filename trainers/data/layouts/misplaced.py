@@ -71,7 +71,10 @@ def nothing_to_learn_from(folder: Path, fits: Callable[[Path], bool], option: st
     """
     inside = folders(folder)
     if not inside and not files(folder):
-        return "is empty. Add one folder per song with its stems, or try: stem data render toy"
+        return (
+            "is empty. Add one folder per song with its stems (docs/training-data.md has other"
+            " layouts), or try: stem data render toy"
+        )
     below = [child for child in inside if fits(child)] or [*_second_level(inside, fits)]
     if below:
         ways = [f"{option} {typed(child)}" for child in below[:FEW]]
@@ -164,13 +167,18 @@ def _musdb18_part(folder: Path, option: str) -> str:
 
 
 def _is_song(folder: Path, known: Set[str]) -> bool:
-    """Whether a folder has files of stems, or two files named like those of a folder beside it."""
+    """Whether a folder has files of stems, or the same two files or more as a folder beside it.
+
+    Numbers are no stems: albums have the same ones.
+    """
     own = {stem_name(path) for path in sounds(folder)}
     if own & known:
         return True
-    songs = [child for child in _beside(folder) if child.name.casefold() not in known]
     is_stem = _name(folder).casefold() in known
-    return not is_stem and any(len(own & set(map(stem_name, sounds(one)))) > 1 for one in songs)
+    if is_stem or len(own) < 2 or any(name[:1].isdigit() for name in own):
+        return False
+    songs = [child for child in _beside(folder) if child.name.casefold() not in known]
+    return any(own == set(map(stem_name, sounds(child))) for child in songs)
 
 
 def _is_stem(folder: Path, known: Set[str]) -> bool:

@@ -13,15 +13,16 @@ from stemcli.printable import counted
 from trainers.config import DataRecipe
 from trainers.data.layouts import READERS, noun_of
 from trainers.data.layouts.checks import (
+    WELL_KNOWN,
     check_song,
     check_stems,
     check_stems_of,
     check_voxaug,
     unused_groups,
 )
-from trainers.data.layouts.detection import explain_folder, look, names_of, read_named
+from trainers.data.layouts.detection import look, names_of, read_named
 from trainers.data.layouts.listing import Listing, listed, read_headers
-from trainers.data.layouts.misplaced import no_stems, part_of_a_set
+from trainers.data.layouts.misplaced import no_stems, part_of_a_set, wrong_place
 from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
 from trainers.data.tracks import Groups, Source, Track, each_once
@@ -162,7 +163,7 @@ def inspect(
     layout = layout_of(recipe, folder, stems, option)
     could_be = layout != VOICES and folder.is_dir() and has_libraries(folder)
     check_voxaug(recipe.voxaug, layout, has_libraries=could_be)
-    names = names_of(recipe, stems)
+    names = WELL_KNOWN | names_of(recipe, stems)
     listing = Listing() if layout == VOICES else _read(layout, folder, names, option)
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
@@ -180,8 +181,9 @@ def inspect(
     problems = [*listing.problems, *named.problems, *unreadable]
     problems += [problem for song in parts.songs for problem in check_song(song, headers)]
     needed = tuple(sorted(known)) if stems is None else stems
-    if parts.songs and not known and stems != ():
-        problems.append(no_stems(song.name for song in parts.songs))
+    songs = (*listing.training, *listing.validation)
+    if songs and not known and stems != ():
+        problems.append(no_stems(song.name for song in songs))
     else:
         problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(named.validation))
     if not (problems or parts.training or layout == VOICES):
@@ -215,7 +217,7 @@ def _read(layout: str, folder: Path, names: frozenset[str], option: str) -> List
 
 
 def _refuse_wrong_folder(folder: Path, names: frozenset[str], option: str) -> None:
-    explained = explain_folder(folder, names, option)
+    explained = wrong_place(folder, names, option)
     if explained:
         raise DataError(str(folder), [f"it {explained}"])
 
