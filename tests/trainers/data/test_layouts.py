@@ -265,7 +265,7 @@ def test_missing_folders_and_files(tmp_path: Path) -> None:
     write(tmp_path, "a.wav")
     with pytest.raises(UsageError, match=r"a\.wav is a file, but the layout tracks needs a folder"):
         inspect(recipe(layout="tracks"), tmp_path / "a.wav")
-    with pytest.raises(DataError, match="found a file, which matches no layout"):
+    with pytest.raises(DataError, match=r"it is one audio file\. Training needs"):
         inspect(recipe(), tmp_path / "a.wav")
 
 
