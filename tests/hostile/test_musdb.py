@@ -13,8 +13,7 @@ from model_zoo.errors import DataError, DecodeError
 from tests.audio_files import stems_in_one_file, tones, write_audio
 from tests.hostile.opened_files import Opened
 from tests.hostile.playlists import END, HLS, PART
-from tests.trainers.data.songs_on_disk import FOUR, recipe, write
-from trainers.data.layouts.survey import survey
+from tests.trainers.data.songs_on_disk import FOUR, recipe, survey, write
 from trainers.evaluation.musdb import musdb_tracks
 
 PLAYLISTS = {

@@ -45,7 +45,7 @@ BAD_DATA: dict[str, tuple[Damage, str]] = {
     ),
     "no tracks": (
         lambda folder: [path.unlink() for path in (folder / "songs").rglob("*.wav")],
-        "matches no layout",
+        "songs: it has no audio files, nor have the folders in it. Use the folder with the songs",
     ),
     "an empty file": (
         lambda folder: (folder / "songs/song_002/drums.wav").write_bytes(b""),
@@ -93,9 +93,8 @@ def test_bad_data(tiny: Path, workdir: Path, kind: str) -> None:
 
 
 def test_a_single_song_instead_of_a_folder_of_songs(tiny: Path, workdir: Path) -> None:
-    assert_error(
-        train(data="songs/song_001"), 1, "it is a single song. Use the folder", "songs: songs"
-    )
+    message = "songs/song_001: it is the folder of one song. Use its parent: --data songs\n"
+    assert_error(train(data="songs/song_001"), 1, message)
 
 
 def test_the_same_songs_for_training_and_validation(tiny: Path, workdir: Path) -> None:

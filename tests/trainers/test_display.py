@@ -22,8 +22,9 @@ from tests.trainers.example_run import (
     step,
     validated,
 )
+from trainers.cli import display
 from trainers.cli.display import Display, LiveDisplay, open_display
-from trainers.loop.events import ExcerptRendered
+from trainers.loop.events import ExcerptRendered, StageProgress
 
 UP, HIDE, SHOW = "\x1b[1A\x1b[2K", "\x1b[?25l", "\x1b[?25h"
 EXCERPT = ExcerptRendered(40, "song", 8000, {}, {})
@@ -52,8 +53,65 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines() == LINES
 
 
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(display, "time", clock)
+    return clock
+
+
+def test_long_stages_have_lines(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    """Every ten seconds one about progress, and at the end how long the stage took."""
+    console = PlainConsole()
+    stages: list[tuple[float, Event]] = [
+        (0, StageProgress(20, "validating", 0, 3)),
+        (6, StageProgress(20, "validating", 1, 3)),
+        (12, StageProgress(20, "validating", 2, 3)),
+        (18, StageProgress(20, "validating", 3, 3)),
+        (18, validated(20, 1.0, best=True, best_mean=1.0)),
+        (18, StageProgress(20, "rendering", 0, 2)),
+        (27, StageProgress(20, "saving")),
+        (40, StageProgress(20, "training")),
+        (99, StageProgress(20, "saving")),
+        (109, FINISHED),
+    ]
+    with console, open_display(RECIPE, console) as shown:
+        for seconds, event in stages:
+            clock.now = 100.0 + seconds
+            shown.show(event)
+    assert capsys.readouterr().err.splitlines() == [
+        "step 20: validating song 3/3",
+        "step 20: SDR vocals 1.00 dB, best so far",
+        "step 20: validating took 0:18",
+        "step 20: saving took 0:13",
+        "step 20: saving took 0:10",
+        LINES[-1],
+    ]
+
+
+def test_short_stages_have_no_lines(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    for stage in (
+        StageProgress(20, "validating", 0, 1),
+        StageProgress(20, "validating", 1, 1),
+        StageProgress(20, "saving"),
+        StageProgress(20, "training"),
+    ):
+        show_events(PlainConsole(), stage)
+    assert capsys.readouterr().err == ""
+
+
 def test_json_console_prints_every_event(capsys: pytest.CaptureFixture[str]) -> None:
-    events = [*example_events(), EXCERPT, FINISHED]
+    events = [*example_events(), StageProgress(40, "rendering", 0, 1), EXCERPT, FINISHED]
     show_events(JsonConsole(), *events)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line) for line in lines] == [

@@ -9,7 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 
 from tests.trainers.example_run import RECIPE, STARTED, example_events, step, validated
-from trainers.cli.dashboard import RunStatistics, draw
+from trainers.cli.dashboard import STAGES, draw
+from trainers.cli.run_statistics import RunStatistics
+from trainers.loop.events import StageProgress
 
 STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano")
 
@@ -119,6 +121,45 @@ def test_the_bar_says_when_validation_runs() -> None:
     for event in (STARTED, step(20)):
         statistics.note(event)
     assert screen(statistics, 78, 23).splitlines()[0].endswith("epoch 0.2    validating")
+
+
+STAGE_LINES = [
+    (StageProgress(20, "validating", 0, 8), "validating song 1/8", 0),
+    (StageProgress(20, "validating", 4, 8), "validating song 5/8", 0.5),
+    (StageProgress(20, "validating", 8, 8), "validating song 8/8", 1),
+    (StageProgress(20, "rendering", 1, 2), "writing excerpt 2/2", 0.5),
+    (StageProgress(20, "saving"), "saving", None),
+]
+"""Stages between two steps, their words, and the filled share of the bar by hand."""
+
+
+@pytest.mark.parametrize(("stage", "words", "share"), STAGE_LINES)
+def test_a_stage_between_two_steps_has_a_bar_of_its_own(
+    stage: StageProgress, words: str, share: float | None
+) -> None:
+    """After the last step too: the bar of the steps would be full and seem to be stuck."""
+    statistics = RunStatistics(RECIPE)
+    for event in (STARTED, step(1000), stage):
+        statistics.note(event)
+    line = screen(statistics, 78, 23).splitlines()[0]
+    assert line.startswith("step 1,000/1,000  ")
+    assert line.endswith(f"  {words}")
+    assert len(line) == 78
+    assert STAGES[stage.stage] in screen(statistics, 42, 23).splitlines()[0]
+    if share is not None:
+        columns = 78 - len("step 1,000/1,000  ") - len("  100 %  epoch 10.0     0:00 left")
+        filled = line.count("━") + line.count("╸")
+        assert abs(filled - share * columns) <= 1
+
+
+def test_the_next_step_ends_a_stage() -> None:
+    statistics = RunStatistics(RECIPE)
+    for event in (STARTED, step(21), StageProgress(21, "saving"), StageProgress(21, "training")):
+        statistics.note(event)
+    assert screen(statistics, 78, 23).splitlines()[0].endswith(" left")
+    statistics.note(StageProgress(21, "saving"))
+    statistics.note(step(22))
+    assert screen(statistics, 78, 23).splitlines()[0].endswith(" left")
 
 
 def test_the_bar_shows_the_share_of_steps() -> None:

@@ -27,8 +27,8 @@ from tests.trainers.test_auxiliary_losses import with_vae
 from tests.trainers.test_live_display import screen
 from tests.trainers.test_sharded_workers import assert_near, half_a_batch, of_kind
 from tests.trainers.two_workers import two_workers
-from trainers.cli.dashboard import RunStatistics
 from trainers.cli.display import scores
+from trainers.cli.run_statistics import RunStatistics
 from trainers.config import LogRecipe, Recipe
 from trainers.data.multitrack import ValidationTrack
 from trainers.data.tracks import Source, Track

@@ -7,16 +7,8 @@ import math
 import pytest
 
 from tests.trainers.example_run import ADVERSARIAL, RECIPE, STARTED, example_events, step, validated
-from trainers.cli.dashboard import (
-    RunStatistics,
-    StemScore,
-    StepTimer,
-    Trend,
-    change,
-    number,
-    shown,
-    sparkline,
-)
+from trainers.cli.dashboard import change, number, shown, sparkline
+from trainers.cli.run_statistics import RunStatistics, StemScore, StepTimer, Trend
 from trainers.loop.events import ExcerptRendered, StepDone
 
 

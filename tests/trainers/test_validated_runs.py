@@ -19,7 +19,14 @@ from stemcli.engine.events import Event
 from tests.trainers.runs import CPU, make_track, voices
 from trainers.config import Recipe
 from trainers.loop import trainer
-from trainers.loop.events import ExcerptRendered, RunFinished, StepDone, Validated
+from trainers.loop.events import (
+    ExcerptRendered,
+    RunFinished,
+    RunStarted,
+    StageProgress,
+    StepDone,
+    Validated,
+)
 from trainers.loop.trainer import train
 from trainers.objectives.separation import SeparationObjective
 
@@ -46,6 +53,45 @@ def set_scores(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
 
 def steps(events: list[Event]) -> list[int]:
     return [event.step for event in events if isinstance(event, StepDone)]
+
+
+def test_stages_between_two_steps(recordings: Path, recipe: Recipe, track: Path) -> None:
+    """Four steps by the recipe: validated and saved after the second and the last."""
+    recipe = replace(recipe, log=replace(recipe.log, songs=2))
+    events: list[Event] = []
+    train(recipe, recordings, (track, track), recordings / "run", CPU, events.append)
+    told = [
+        (event.step, event.stage, event.done, event.total)
+        if isinstance(event, StageProgress)
+        else type(event)
+        for event in events
+    ]
+
+    def between(step: int) -> list[object]:
+        return [
+            *((step, "validating", done, 2) for done in range(3)),
+            Validated,
+            (step, "rendering", 0, 2),
+            ExcerptRendered,
+            (step, "rendering", 1, 2),
+            ExcerptRendered,
+            (step, "saving", 0, 0),
+        ]
+
+    assert told == [
+        *(RunStarted, StepDone, StepDone),
+        *between(2),
+        *((2, "training", 0, 0), StepDone, StepDone),
+        *between(4),
+        RunFinished,
+    ]
+
+
+def test_a_run_without_validation_only_saves(recordings: Path, recipe: Recipe) -> None:
+    """Every second step by the recipe, and the last weights at the end."""
+    events = run_events(recipe, recordings, "run")
+    stages = [(e.step, e.stage) for e in events if isinstance(e, StageProgress)]
+    assert stages == [(2, "saving"), (2, "training"), (4, "saving"), (4, "saving")]
 
 
 def validations(events: list[Event]) -> list[Validated]:

@@ -1,4 +1,4 @@
-"""The live view of a training run: the numbers of its events, and their layout in a terminal.
+"""The live view of a training run: the layout of its statistics in a terminal.
 
 Losses are shown beside the validation scores if both fit, else above them. In a low terminal, empty
 lines are left out first, then the last losses before the total.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from rich.columns import Columns
 from rich.console import Console as Terminal
@@ -20,14 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stemcli.cli.formatting import clock
-from stemcli.engine.events import Event
 from stemcli.printable import printable
-from trainers.config import Recipe
-from trainers.loop.events import RunStarted, StepDone, Validated
+from trainers.cli.run_statistics import RunStatistics, StemScore
+from trainers.loop.events import Stage, StageProgress
 
-RECENT = 20  # steps in a mean, which is compared with that of the 20 steps before
-PACE_STEPS = 100  # steps from which the time left is estimated
-SLOW_STEPS = 3  # first steps, with cold caches and compilation
 BLOCKS = "▁▂▃▄▅▆▇█"
 MOST_SHOWN = 0.99  # larger changes are shown as ">99 %"
 
@@ -46,195 +40,6 @@ SCORE = {"last": 5, "best": 5, "change": 6, "step": 6}
 COLORS = {"↓": "green", "↑": "red", "→": "dim"}
 
 Row = tuple[str | Text, ...]
-
-
-@dataclass
-class Trend:
-    """Mean of a value over the last steps, and its change."""
-
-    values: deque[float] = field(default_factory=lambda: deque(maxlen=2 * RECENT))
-
-    def add(self, value: float) -> None:
-        """One more step."""
-        self.values.append(value)
-
-    @property
-    def mean(self) -> float:
-        """Mean over the last 20 steps."""
-        return mean([*self.values][-RECENT:])
-
-    @property
-    def change(self) -> float | None:
-        """Change relative to the mean of the 20 steps before; None until there are 40 steps."""
-        if len(self.values) < 2 * RECENT:
-            return None
-        before = mean([*self.values][:RECENT])
-        return (self.mean - before) / abs(before) if before else None
-
-
-class StepTimer:
-    """Mean time of a step over the last 100 steps, without the first three of a run.
-
-    The seconds of a step are those of the training alone, so validations do not count.
-    """
-
-    def __init__(self) -> None:
-        self._steps: deque[StepDone] = deque(maxlen=PACE_STEPS)
-        self._first: list[StepDone] = []
-
-    def add(self, step: StepDone) -> None:
-        """One more step."""
-        if len(self._first) < SLOW_STEPS:
-            self._first.append(step)
-        else:
-            self._steps.append(step)
-
-    @property
-    def _counted(self) -> Sequence[StepDone]:
-        return self._steps or self._first[-1:]
-
-    @property
-    def seconds(self) -> float:
-        """Seconds per step; NaN before the first."""
-        return mean([step.seconds for step in self._counted])
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time that is spent waiting for data, from 0 to 1."""
-        seconds = sum(step.seconds for step in self._counted)
-        return sum(step.waited for step in self._counted) / seconds if seconds > 0 else 0.0
-
-    def left(self, steps: int) -> float | None:
-        """Seconds that ``steps`` more steps will take; None before the first step."""
-        return None if math.isnan(self.seconds) else self.seconds * steps
-
-
-@dataclass
-class StemScore:
-    """Validation scores of one stem, or of the mean of all.
-
-    Attributes:
-        last: score of the last validation.
-        best: the highest.
-        best_step: step of the best score; None if the run was resumed after it.
-        change: change since the validation before; None at the first.
-    """
-
-    last: float
-    best: float
-    best_step: int | None
-    change: float | None = None
-
-    def move(self, score: float, step: int) -> None:
-        """Note the next validation."""
-        self.change, self.last = score - self.last, score
-        if score > self.best or math.isnan(self.best):
-            self.best, self.best_step = score, step
-
-
-class RunStatistics:
-    """Everything that the display knows about a run.
-
-    Attributes:
-        recipe: recipe of the run.
-        started: event with the facts of the run; None before it arrives.
-        step: steps done.
-        pace: time per step.
-        losses, gradients: trends by name.
-        rates: the last learning rates by name.
-        stems: scores by stem.
-        mean: scores of the mean over the stems; None before the first validation.
-        history: mean score of every validation.
-        validating: whether a validation is due or running.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.started: RunStarted | None = None
-        self.step = 0
-        self.pace = StepTimer()
-        self.losses: dict[str, Trend] = {}
-        self.gradients: dict[str, Trend] = {}
-        self.rates: dict[str, float] = {}
-        self.stems: dict[str, StemScore] = {}
-        self.mean: StemScore | None = None
-        self.history: list[float] = []
-        self._validated_steps: list[int] = []
-        self.validating = False
-
-    def note(self, event: Event) -> None:
-        """Update from an event of the loop."""
-        match event:
-            case RunStarted():
-                self._note_start(event)
-            case StepDone():
-                self._note_step(event)
-            case Validated():
-                self._note_validation(event)
-
-    def _note_start(self, event: RunStarted) -> None:
-        self.started, self.step = event, event.first_step
-        # Workers that resume from a checkpoint repeat the steps after it.
-        done = sum(step <= event.first_step for step in self._validated_steps)
-        del self._validated_steps[done:], self.history[done:]
-
-    def _note_step(self, event: StepDone) -> None:
-        self.step = event.step
-        self.pace.add(event)
-        for trends, values in (
-            (self.losses, event.losses),
-            (self.gradients, event.gradient_norms),
-        ):
-            for name, value in values.items():
-                trends.setdefault(name, Trend()).add(value)
-        self.rates = dict(event.learning_rates)
-        due = event.step % self.recipe.validation.every == 0 or event.step == self.steps
-        self.validating = due and self.validates
-
-    def _note_validation(self, event: Validated) -> None:
-        self.validating = False
-        self.history.append(event.mean)
-        self._validated_steps.append(event.step)
-        for stem, score in event.sdr.items():
-            if stem in self.stems:
-                self.stems[stem].move(score, event.step)
-            else:
-                self.stems[stem] = StemScore(score, score, event.step)
-        if self.mean:
-            self.mean.move(event.mean, event.step)
-        else:
-            self.mean = StemScore(event.mean, event.best_mean, event.step if event.best else None)
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run."""
-        return self.started.steps if self.started else self.recipe.schedule.steps
-
-    @property
-    def score(self) -> tuple[str, str]:
-        """Name of the validation score, and its unit."""
-        return (self.started.score, self.started.unit) if self.started else ("SDR", "dB")
-
-    @property
-    def validates(self) -> bool:
-        """Whether there are songs to validate with."""
-        return bool(self.started and self.started.validation_songs)
-
-    @property
-    def epoch(self) -> float | None:
-        """Number of epochs so far; None if the size of an epoch is unknown."""
-        size = self.started.steps_per_epoch if self.started else 0.0
-        return self.step / size if size > 0 and math.isfinite(size) else None
-
-    @property
-    def left(self) -> float | None:
-        """Seconds of training that are left, without validations."""
-        return self.pace.left(max(0, self.steps - self.step))
-
-
-def mean(values: Sequence[float]) -> float:
-    """Mean; NaN of an empty sequence."""
-    return sum(values) / len(values) if values else math.nan
 
 
 def shown(names: Iterable[str], verbose: bool) -> list[str]:
@@ -309,20 +114,43 @@ def layout(
 
 
 def bar(figures: RunStatistics, width: int) -> RenderableType:
-    """One line: the step, a bar, and the time left."""
+    """One line: the step, a bar, and the time left; between two steps, the stage and its bar."""
     line = Table.grid(padding=(0, BETWEEN, 0, 0), expand=True)
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True, justify="right")
     far = [percent(figures.step / figures.steps)]
     far += [f"epoch {figures.epoch:.1f}"] if figures.epoch is not None else []
-    words = [*(far if width >= WIDE else []), f"{_left(figures):>{LEFT}}"]
-    line.add_row(
-        f"step {figures.step:,}/{figures.steps:,}",
-        ProgressBar(total=figures.steps, completed=figures.step),
-        Text("  ".join(words), style="cyan"),
-    )
+    words = "  ".join([*(far if width >= WIDE else []), f"{_left(figures):>{LEFT}}"])
+    progress = ProgressBar(total=figures.steps, completed=figures.step)
+    stage = figures.stage
+    if stage and stage.total:
+        progress = ProgressBar(stage.total, stage.done, complete_style="cyan")
+    elif stage and stage.stage == "saving":
+        progress = ProgressBar(pulse=True)
+    if stage and stage.total and width >= WIDE:  # the bar keeps its width
+        words = f"{stage_words(stage):>{len(words)}}"
+    line.add_row(f"step {figures.step:,}/{figures.steps:,}", progress, Text(words, style="cyan"))
     return line
+
+
+STAGES: dict[Stage, str] = {
+    "training": "training",
+    "validating": "validating",
+    "rendering": "excerpts",
+    "saving": "saving",
+}
+"""Name of each stage, at most as long as the time left."""
+
+PARTS: dict[Stage, str] = {"validating": "validating song", "rendering": "writing excerpt"}
+"""Name of the part of a stage that is being worked on."""
+
+
+def stage_words(stage: StageProgress) -> str:
+    """``validating song 2/8``, ``writing excerpt 1/2`` or ``saving``."""
+    if not stage.total:
+        return STAGES[stage.stage]
+    return f"{PARTS[stage.stage]} {min(stage.done + 1, stage.total)}/{stage.total}"
 
 
 def losses(figures: RunStatistics, names: list[str], longest: int, folded: int) -> RenderableType:
@@ -386,8 +214,8 @@ def _table(title: str, columns: dict[str, int], rows: list[Row]) -> Table:
 
 
 def _left(figures: RunStatistics) -> str:
-    if figures.validating:
-        return "validating"
+    if figures.stage:
+        return STAGES[figures.stage.stage]
     return "" if figures.left is None else f"{clock(figures.left)} left"
 
 

@@ -11,12 +11,13 @@ from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import NumberRange, console_options, names
-from trainers.cli.train import songs
+from trainers.cli.train import choose_recipe, songs, validation_option
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
-    from trainers.config import DataRecipe
+    from trainers.config import DataRecipe, Recipe
     from trainers.data.layouts.survey import Findings
+    from trainers.data.training_data import DataNeeds
 
 
 LAYOUTS = [name for name in get_args(Layout) if name != "voices"]
@@ -47,6 +48,7 @@ def command() -> None:
     epilog=examples(
         ("stem data render toy", "synthetic songs to try training"),
         ("stem data check songs", "one folder per song, or any other layout"),
+        ("stem data check songs --recipe melroformer", "judge as a training with this recipe does"),
         ("stem data check songs --stems vocals,drums", "require only these stems"),
         ("stem data check songs --set data.missing=silence", "allow songs without some stems"),
         ("stem data check songs.csv --json", "songs listed in a CSV file; JSON output"),
@@ -55,45 +57,55 @@ def command() -> None:
 )
 @click.argument("folder", metavar="DIR", type=songs)
 @click.option(
+    "--recipe",
+    default="",
+    metavar="NAME|FILE",
+    help="Recipe of the training: a YAML file, or a bundled one. Its stems are those that every"
+    " song must have.",
+)
+@click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
-    default="auto",
-    show_default=True,
-    help="How the folder is laid out; auto detects it.",
+    help="How the folder is laid out; auto detects it.  [default: the recipe's, or auto]",
 )
+@validation_option
 @click.option(
     "--stems",
     type=names,
     metavar="A,B",
-    help="Stems that every song must have.  [default: all stems found]",
+    help="Stems that every song must have.  [default: the recipe's; without --recipe all found]",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a data setting of the recipe, e.g. data.missing=silence; may be repeated.",
+    help="Change one value of the recipe, e.g. data.missing=silence; may be repeated.",
 )
 @console_options
 def check(
     *,
     folder: Path,
-    layout: str,
+    recipe: str,
+    layout: str | None,
+    validation: tuple[Path, ...],
     stems: tuple[str, ...] | None,
     changes: tuple[str, ...],
     console: Console,
 ) -> None:
     """Check training data: list the contents of DIR and all problems found.
 
-    DIR is a folder, or a CSV file with one row per song. Each file is read up to its first sound;
-    floating-point files are read to the end. The exit code is 1 if stem train cannot use the data
+    DIR is a folder, or a CSV file with one row per song. With --recipe, --set and --validation as
+    in stem train, the verdict is that of stem train; without a recipe, all stems of the data are
+    required. Files are read up to their first sound; floating-point files, and those that training
+    decodes, such as mp3, are read to the end. The exit code is 1 if stem train cannot use the data
     until you fix the problems.
     """
-    from trainers.data.inspection import check_audio
-    from trainers.data.layouts.survey import inspect
+    from trainers.data.training_data import check_data
+    from trainers.loop.checks import check_schedule
 
-    recipe = _recipe(layout, changes)
-    found = check_audio(inspect(recipe, folder, stems), stems, recipe.groups)
+    needs, trained = _needs(recipe, layout, stems, changes)
+    found = check_data(needs, folder, validation, option="stem data check")
     console.document(_document(found))
     console.result(f"Layout: {found.layout}")
     for line in found.summary():
@@ -101,10 +113,35 @@ def check(
     console.table(("stem", ">found"), [(stem, str(count)) for stem, count in found.stems.items()])
     for problem in found.problems:
         console.error(problem)
+    if trained and not found.problems:
+        check_schedule(trained, has_validation=bool(found.validation))
     click.get_current_context().exit(1 if found.problems else 0)
 
 
-def _recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
+def _needs(
+    recipe: str, layout: str | None, stems: tuple[str, ...] | None, changes: tuple[str, ...]
+) -> tuple[DataNeeds, Recipe | None]:
+    """Return what the training needs, and its recipe if there is one.
+
+    Raises:
+        UsageError: ``--recipe`` and ``--stems`` are both given.
+        UnknownNameError: there is no such recipe.
+        ConfigError: the recipe has errors; all of them are reported.
+    """
+    from trainers.data.training_data import DataNeeds
+
+    if not recipe:
+        return DataNeeds(_data_recipe(layout or "auto", changes), stems), None
+    if stems is not None:
+        raise click.UsageError(
+            "--stems and --recipe both name the stems. Leave out --stems, or use"
+            f" --set model.options.stems=[{','.join(stems)}]"
+        )
+    trained = choose_recipe(recipe, changes, None, layout=layout)
+    return DataNeeds.of_recipe(trained), trained
+
+
+def _data_recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
     """Build the data recipe of a layout, with the values of ``--set``."""
     from trainers.config import DataRecipe
     from trainers.recipes.loading import apply_change
@@ -112,7 +149,9 @@ def _recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
     values: dict[str, Any] = {"data": {"layout": layout}}
     for change in changes:
         if not change.startswith("data."):
-            raise click.UsageError(f'--set {change}: only keys below "data." can be set here.')
+            raise click.UsageError(
+                f'--set {change}: without --recipe, only keys below "data." can be set here.'
+            )
         apply_change(values, change)
     return DataRecipe.from_dict(values["data"])
 

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from stemcli.printable import counted, printable
 from stemcli.process import Closing
-from trainers.cli.dashboard import RunStatistics, draw, number, percent, shown
+from trainers.cli.dashboard import STAGES, draw, number, percent, shown, stage_words
+from trainers.cli.run_statistics import RunStatistics
 from trainers.cluster.job import (
     WorkerGroupAwaited,
     WorkerGroupEvent,
@@ -36,7 +38,17 @@ from trainers.cluster.job import (
     WorkerGroupStarting,
 )
 from trainers.config import Recipe
-from trainers.loop.events import RunFinished, RunStarted, StepDone, Validated, mean_of_each
+from trainers.loop.events import (
+    RunFinished,
+    RunStarted,
+    StageProgress,
+    StepDone,
+    Validated,
+    mean_of_each,
+)
+
+LONG = 10.0
+"""Seconds from which on a stage between two steps is worth a line."""
 
 MOST_NAMED = 8
 """Up to this many machines are listed by name; of more only the number is shown."""
@@ -101,6 +113,8 @@ class Display(Closing):
         self._lock = threading.Lock()
         self._recent: list[StepDone] = []
         self._has_started = False
+        self._stage: StageProgress | None = None
+        self._entered = self._said = 0.0
 
     def close(self) -> None:
         """Stop what is live on the screen."""
@@ -117,6 +131,8 @@ class Display(Closing):
                 self.on_step(event)
             case Validated():
                 self.on_validated(event)
+            case StageProgress():
+                self.on_stage(event)
             case RunFinished():
                 self.on_finished(event)
             case WorkerGroupEvent():
@@ -145,6 +161,22 @@ class Display(Closing):
         """Print the validation scores."""
         self.say(scores(event, self.figures))
 
+    def on_stage(self, event: StageProgress) -> None:
+        """Print progress of a stage that takes long, and how long it took."""
+        before, now = self._stage, time.monotonic()
+        self._stage = event
+        if before is None or before.stage != event.stage:
+            self._leave(before, now)
+            self._entered = self._said = now
+        elif event.stage != "training" and now - self._said >= LONG:
+            self._said = now
+            self.say(f"step {event.step}: {stage_words(event)}")
+
+    def _leave(self, stage: StageProgress | None, now: float) -> None:
+        """Print how long a stage took."""
+        if stage and stage.stage != "training" and now - self._entered >= LONG:
+            self.say(f"step {stage.step}: {STAGES[stage.stage]} took {clock(now - self._entered)}")
+
     def on_worker_group(self, event: WorkerGroupEvent) -> None:
         """Print what happened to the workers of a cluster."""
         line = worker_group_line(event)
@@ -153,6 +185,7 @@ class Display(Closing):
 
     def on_finished(self, event: RunFinished) -> None:
         """Print why the run ended and its best score."""
+        self.on_stage(StageProgress(event.step, "training"))
         word, unit = self.figures.score
         best = "" if event.best_mean is None else f"; best {word} {event.best_mean:.2f} {unit}"
         self.say(f"Finished after {counted(event.step, 'step')}: {event.reason}{best}")
@@ -265,6 +298,11 @@ class LiveDisplay(Drawn, Display):
     def on_step(self, event: StepDone) -> None:
         """Start drawing; from then on the region refreshes itself."""
         self._region.start(refresh=True)
+
+    def on_stage(self, event: StageProgress) -> None:
+        """Print lines before the first step only; afterwards the table shows the stage."""
+        if not self._region.is_started:
+            super().on_stage(event)
 
     def content(self, width: int, height: int) -> RenderableType:
         """Return the table."""

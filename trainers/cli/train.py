@@ -141,15 +141,32 @@ class FolderOrUrl(click.ParamType[Path]):
         return as_path(value) if isinstance(value, str) else value
 
 
-def songs(text: str) -> Path:
-    """Check that the argument is a folder or a CSV file."""
-    path = Path(text)
-    if not text or not path.exists():
-        raise click.BadParameter(f"{text!r} does not exist. Use a folder or a {TABLE} file")
-    if not path.is_dir() and path.suffix.lower() != TABLE:
-        raise click.BadParameter(f"{text!r} is neither a folder nor a {TABLE} file")
-    return path
+class SongsPath(click.ParamType[Path]):
+    """A folder of songs, or a CSV file that lists them."""
 
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Check that the argument exists and can hold songs."""
+        path = Path(value)
+        if not str(value) or not path.exists():
+            raise click.BadParameter(f"{value!r} does not exist. Use a folder or a {TABLE} file")
+        if not path.is_dir() and path.suffix.lower() != TABLE:
+            is_option = isinstance(param, click.Option)
+            option = param.opts[0] if is_option and param else "stem data check"
+            raise click.BadParameter(f"{str(value)!r} {_what_instead(path, option)}")
+        return path
+
+
+def _what_instead(file: Path, option: str) -> str:
+    """Say which folder to use instead of a file."""
+    from trainers.data.layouts.detection import explain_folder
+
+    unknown = f"is neither a folder nor a {TABLE} file"
+    return explain_folder(file, frozenset(), option) or unknown
+
+
+songs = SongsPath()
 
 layout_option = click.option(
     "--layout",

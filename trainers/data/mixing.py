@@ -86,11 +86,7 @@ class SongClips(Clips):
         *,
         needs_peak_level: bool = False,
     ) -> None:
-        refused = [name for name in recipe.augmentation.used if name in self.impossible]
-        if refused:
-            flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
-            own = f"--recipe {self.own_recipe}, or with this recipe " if self.own_recipe else ""
-            raise ConfigError("data", [f"{self.reason}. Try: {own}{flags}"])
+        self.check_augmentation(recipe)
         self.songs, self.recipe, self.stems = tuple(songs), recipe, stems
         self.plan, self.sample_rate, self.seed = plan, sample_rate, seed
         self.needs_peak_level = needs_peak_level
@@ -98,6 +94,19 @@ class SongClips(Clips):
             tuple(song.frames for song in songs), plan.last.length, seed
         )
         self.epoch = len(self.positions)
+
+    @classmethod
+    def check_augmentation(cls, recipe: DataRecipe) -> None:
+        """Refuse augmentations that these clips do not support.
+
+        Raises:
+            ConfigError: the recipe has some; the message turns them off.
+        """
+        refused = [name for name in recipe.augmentation.used if name in cls.impossible]
+        if refused:
+            flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
+            own = f"--recipe {cls.own_recipe}, or with this recipe " if cls.own_recipe else ""
+            raise ConfigError("data", [f"{cls.reason}. Try: {own}{flags}"])
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return clip number ``index``."""
@@ -122,10 +131,10 @@ class SongClips(Clips):
             side_by_side(stems, shape.length) / level
         )
 
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """Stems that must be audible in at least one song."""
-        return self.stems
+    @classmethod
+    def needed(cls, stems: tuple[str, ...]) -> tuple[str, ...]:
+        """Stems that must be audible in at least one song, for a network with these stems."""
+        return stems
 
     def _level(self, songs: tuple[OpenTrack, ...], mixture: Clip) -> float:
         """Return the divisor that gives a clip of these songs its level."""
@@ -250,8 +259,8 @@ class VoxaugMixes(SongClips):
         )
         self.epoch = len(self.positions)
 
-    @property
-    def needed(self) -> tuple[str, ...]:
+    @classmethod
+    def needed(cls, stems: tuple[str, ...]) -> tuple[str, ...]:
         """Both libraries, whatever the stems of the network."""
         return INSTRUMENTAL, VOCALS
 

@@ -127,18 +127,29 @@ class OpenTrack:
         Raises:
             DecodeError: the lengths differ.
         """
-        longest = max(self.recordings, key=lambda one: one.frames)
-        shortest = min(self.recordings, key=lambda one: one.frames)
-        if not self.is_made and longest.frames - shortest.frames > SLACK * longest.sample_rate:
-            raise DecodeError(
-                f"{shortest.name} and {longest.name} differ in length: "
-                "use stems that add up to their mixture"
-            )
+        if self.is_made:
+            return
+        lengths = [(one.frames, one.name) for one in self.recordings]
+        for problem in length_mismatch(lengths, self.recordings[0].sample_rate):
+            raise DecodeError(problem)
 
     @property
     def recordings(self) -> list[Recording]:
         """All recordings of the song."""
         return [*self.stems.values(), *([self.mixture] if self.mixture else [])]
+
+
+def length_mismatch(lengths: Iterable[tuple[int, str]], sample_rate: int) -> list[str]:
+    """Report in one sentence that files of a song differ by more than :data:`SLACK`.
+
+    Args:
+        lengths: samples per channel of each file, and its name.
+        sample_rate: sample rate of all, in Hz.
+    """
+    (shortest, short), *_, (longest, long) = sorted(lengths) * 2
+    if longest - shortest <= SLACK * sample_rate:
+        return []
+    return [f"{short} and {long} differ in length: use stems that add up to their mixture"]
 
 
 def peak_of_sum(recordings: Sequence[Recording], frames: int) -> float:

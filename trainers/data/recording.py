@@ -36,6 +36,9 @@ from stemcli.engine.song import finite
 from trainers.data.tracks import Source
 
 STEREO = 2
+FINITE = "finite"
+"""Name of the note that a floating-point file holds no NaN."""
+
 HEX_DIGITS = 64
 """Length of a hexadecimal SHA-256."""
 
@@ -299,7 +302,12 @@ def require_sound(recording: Recording) -> None:
         DecodeError: it is silent, or cannot be read.
     """
     if not is_sounding(recording):
-        raise DecodeError(f"{recording.name} is silent: use a recording with sound in it")
+        raise DecodeError(silent_recording(recording.name))
+
+
+def silent_recording(name: str) -> str:
+    """Report a silent recording of the layout ``voices`` in one sentence."""
+    return f"{name} is silent: use a recording with sound in it"
 
 
 def is_sounding(recording: Recording) -> bool:
@@ -331,11 +339,11 @@ def _in_place(path: Path, sample_rate: int) -> Recording | None:
 
 def _require_numbers(path: Path) -> None:
     """Check a floating-point file once for NaN, which would break the network's weights."""
-    if not recall(path, "finite"):
+    if not recall(path, FINITE):
         with open_audio(path) as reader:
             for _ in finite(reader, path, reader.info.sample_rate):
                 pass
-        remember(path, "finite", "yes")
+        remember(path, FINITE, "yes")
 
 
 def _open(path: Path, name: str) -> Recording:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -40,24 +40,6 @@ class Track:
     def sources(self) -> list[Source]:
         """All sources of the song, the mixture first."""
         return [*([self.mixture] if self.mixture else []), *self.stems.values()]
-
-
-@dataclass(frozen=True)
-class Survey:
-    """Result of a successful check of a data folder.
-
-    Attributes:
-        layout: how it is laid out, a value of :data:`trainers.config.data.Layout`.
-        training: songs to train on. In the layout ``stems`` each has a single stem, to be mixed
-            with any others.
-        validation: songs that are never trained on.
-        summary: description of the data, one line each.
-    """
-
-    layout: str
-    training: tuple[Track, ...]
-    validation: tuple[Track, ...]
-    summary: tuple[str, ...] = field(default=())
 
 
 Groups = Mapping[str, tuple[str, ...]]

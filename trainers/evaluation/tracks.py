@@ -175,7 +175,7 @@ def pair_folders(
     if not shared:
         raise UsageError(
             f"{references} has {listed(_song_names(true), 4)} and {estimates} has"
-            f" {listed(_song_names(made), 4)}: use two folders with stems of the same songs"
+            f" {listed(_song_names(made), 4)}: {_other_folder(references, estimates, true, made)}"
         )
     title = estimates.resolve().name or "estimates"
     own = {name: name or title for name in shared}
@@ -185,6 +185,21 @@ def pair_folders(
     left += _songs_alone(made, true, f"has no true stems in {references}")
     left += _without_sound(references, {*true, *made})
     return tracks, method, [*left, *_stems_alone([(true[name], made[name]) for name in shared])]
+
+
+def _other_folder(
+    references: Path, estimates: Path, true: Container[str], made: Container[str]
+) -> str:
+    """Say which folders to use if one tree is a song that the other tree has too."""
+    true_name, made_name = (root.resolve().name for root in (references, estimates))
+    inside = [
+        (references, estimates / true_name, "" in true and true_name in made),
+        (references / made_name, estimates, "" in made and made_name in true),
+    ]
+    for one, other, fits in inside:
+        if fits:
+            return f"for that song, run: stem eval folder {quote(str(one))} {quote(str(other))}"
+    return "use two folders with stems of the same songs"
 
 
 def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list[LeftOut]:

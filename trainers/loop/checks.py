@@ -1,4 +1,4 @@
-"""Checks before a run starts: folder lock, validation data, shortest clip length."""
+"""Checks before a run starts: folder lock, validation data, shortest clip length, memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from pathlib import Path
 import torch
 
 from model_zoo.catalogue.resolve import LAST
-from model_zoo.errors import CheckpointError, ConfigError, OutputError, UsageError
+from model_zoo.errors import (
+    CheckpointError,
+    ConfigError,
+    OutOfMemoryError,
+    OutputError,
+    UsageError,
+)
 from stemcli.engine.runner import is_out_of_memory
 from stemcli.remote_path import UrlPath
 from trainers.config import Recipe
@@ -51,6 +57,38 @@ def run_exists_message(folder: Path) -> str:
     return f"{folder} already holds a run. Add --resume or use another --output"
 
 
+def check_run(
+    state: TrainState, task: TrainingTask, data: TrainingData, folder: Path, device: torch.device
+) -> None:
+    """Refuse a run that could not reach its end.
+
+    Raises:
+        UsageError: a resumed run had validation tracks before and has none now.
+        ConfigError: the schedule needs validation songs, or a clip is too short.
+        OutOfMemoryError: a clip does not fit in memory.
+    """
+    check_validation(state, data, folder, task.objective.measure)
+    check_schedule(task.recipe, has_validation=bool(data.validation))
+    with explain_out_of_memory(task.recipe, device):
+        require_long_clips(state, task)
+
+
+@contextmanager
+def explain_out_of_memory(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Turn out-of-memory errors into one sentence with options that need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"A step does not fit in the memory of {device}. Run it again with "
+            f"--set loop.accumulation_steps={recipe.loop.batch_size}, "
+            "--set loop.activation_checkpointing=true, or shorter clips: "
+            f"--set data.clip_seconds={recipe.data.clip_seconds / 2:g}"
+        ) from error
+
+
 def check_validation(state: TrainState, data: TrainingData, folder: Path, measure: Measure) -> None:
     """Refuse to resume a validated run without validation tracks.
 
@@ -68,7 +106,7 @@ def check_validation(state: TrainState, data: TrainingData, folder: Path, measur
         )
 
 
-def check_schedule(recipe: Recipe, data: TrainingData) -> None:
+def check_schedule(recipe: Recipe, *, has_validation: bool) -> None:
     """Refuse schedules that depend on validation scores if there is no validation.
 
     Raises:
@@ -80,7 +118,7 @@ def check_schedule(recipe: Recipe, data: TrainingData) -> None:
         f"schedule.early_stopping_patience={patience}": patience > 0,
     }
     named = [name for name, waits in waiting.items() if waits]
-    if named and not data.validation:
+    if named and not has_validation:
         share = "" if recipe.data.validation_fraction else " or --set data.validation_fraction=0.1"
         advice = f"there are no validation songs. Use --validation DIR{share}"
         raise ConfigError(" and ".join(named), [advice])

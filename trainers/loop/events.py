@@ -1,14 +1,15 @@
 """Events of a training run, and the means over steps that logs and displays show.
 
 The order is ``RunStarted``, then ``StepDone`` for every step, after some of them ``Validated`` and
-after that ``ExcerptRendered``, and ``RunFinished`` at the end.
+after that ``ExcerptRendered``, and ``RunFinished`` at the end. ``StageProgress`` says what happens
+between two steps: validating, writing excerpts, saving a checkpoint, and training again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,6 +72,27 @@ class StepDone(Event):
     learning_rates: dict[str, float]
     seconds: float
     waited: float
+
+
+Stage = Literal["training", "validating", "rendering", "saving"]
+
+
+@dataclass(frozen=True)
+class StageProgress(Event):
+    """A run enters a stage between two steps, or proceeds in it.
+
+    Attributes:
+        step: number of steps done.
+        stage: ``validating`` songs, ``rendering`` excerpts, ``saving`` a checkpoint, or
+            ``training`` again.
+        done: songs of this worker, or excerpts, that are done.
+        total: all of them; 0 if the stage has no parts.
+    """
+
+    step: int
+    stage: Stage
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from model_zoo.catalogue.resolve import BEST, LAST, RECIPE, SUMMARY
-from model_zoo.errors import NumericalError, OutOfMemoryError, OutputError
+from model_zoo.errors import NumericalError, OutputError
 from model_zoo.files import remove_unfinished
 from model_zoo.weights import DISCRIMINATOR
 from stemcli.engine.device import resolve_precision
 from stemcli.engine.events import Event, EventHandler
-from stemcli.engine.runner import is_out_of_memory
 from stemcli.process import JointInterrupt, held_interrupts
 from trainers.config import Recipe
 from trainers.data.loading import load_batches, watched_processes
@@ -33,14 +33,8 @@ from trainers.loop.checkpoint import (
     save_checkpoint,
     write_json,
 )
-from trainers.loop.checks import (
-    check_folder,
-    check_schedule,
-    check_validation,
-    lock_folder,
-    require_long_clips,
-)
-from trainers.loop.events import RunFinished, RunStarted, Validated
+from trainers.loop.checks import check_folder, check_run, explain_out_of_memory, lock_folder
+from trainers.loop.events import RunFinished, RunStarted, Stage, StageProgress, Validated
 from trainers.loop.execution import Strategy, checkpoint_blocks, compile_blocks
 from trainers.loop.loggers import open_run_log
 from trainers.loop.loggers.backends import HISTORY, RUN_ID
@@ -71,6 +65,10 @@ class LoopContext:
     on_event: EventHandler
     keep_best: Callable[[TrainState, dict[str, float]], None]
 
+    def enter(self, stage: Stage, step: int, done: int = 0, total: int = 0) -> None:
+        """Report a stage, or progress in it."""
+        self.on_event(StageProgress(step, stage, done, total))
+
 
 def _run_loop(state: TrainState, task: TrainingTask, context: LoopContext) -> str:
     """Train from the current step to the last; returns the reason why training ended.
@@ -93,10 +91,11 @@ def _run_loop(state: TrainState, task: TrainingTask, context: LoopContext) -> st
         if _is_due(state, context):
             _validate(state, task, context)
             _save(state, context)
+            context.enter("training", progress.step)
         if not progress.is_stuck(schedule):
             _take_steps(state, task, context)
     except JointInterrupt:
-        _save(state, context)
+        _write_checkpoint(state, context)
         raise
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):
         with held_interrupts():
@@ -119,13 +118,15 @@ def _take_steps(state: TrainState, task: TrainingTask, context: LoopContext) -> 
             metrics = training_step(state, task, batch)
         seconds = time.monotonic() - started
         context.on_event(metrics.to_event(progress.step, seconds, waited))
-        if _is_due(state, context):
+        if is_validated := _is_due(state, context):
             _validate(state, task, context)
         over = progress.step >= recipe.schedule.steps or progress.is_stuck(recipe.schedule)
-        if over or progress.step % recipe.loop.checkpoint_every == 0:
+        if is_saved := over or progress.step % recipe.loop.checkpoint_every == 0:
             _save(state, context)
         if over:
             return
+        if is_validated or is_saved:
+            context.enter("training", progress.step)
         started = time.monotonic()
 
 
@@ -140,7 +141,12 @@ def _validate(state: TrainState, task: TrainingTask, context: LoopContext) -> No
     """Score the averaged weights; all workers get the same scores."""
     model, progress = state.ema.model, state.progress
     scores = validate(
-        task.objective, model, context.data.validation, context.strategy, task.precision
+        task.objective,
+        model,
+        context.data.validation,
+        context.strategy,
+        task.precision,
+        partial(context.enter, "validating", progress.step),
     )
     if not all(map(math.isfinite, scores.values())):
         problem = f"The averaged network gives NaN or infinity after step {progress.step}"
@@ -161,18 +167,26 @@ def _validate(state: TrainState, task: TrainingTask, context: LoopContext) -> No
 
 def _render_excerpts(state: TrainState, task: TrainingTask, context: LoopContext) -> None:
     """Send excerpts of a few separated validation tracks, if the objective gives audio."""
-    recipe, model = context.recipe, state.ema.model
-    for song in context.data.validation[: recipe.log.songs]:
+    recipe, model, step = context.recipe, state.ema.model, state.progress.step
+    songs = context.data.validation[: recipe.log.songs]
+    for number, song in enumerate(songs):
+        context.enter("rendering", step, number, len(songs))  # reading a song may take long
         track = task.objective.reference_audio(song.read())
         if track is None:
             return
-        step, seconds, residual = state.progress.step, recipe.log.seconds, recipe.model.residual
+        seconds, residual = recipe.log.seconds, recipe.model.residual
         context.on_event(
             render_excerpt(model, track, step, seconds, residual, peak_level(model, song))
         )
 
 
 def _save(state: TrainState, context: LoopContext) -> None:
+    context.enter("saving", state.progress.step)
+    _write_checkpoint(state, context)
+
+
+def _write_checkpoint(state: TrainState, context: LoopContext) -> None:
+    """Save without an event: after an interruption nobody may be there to receive it."""
     try:
         save_checkpoint(state, context.folder, context.strategy)
         if context.strategy.rank == 0:
@@ -199,7 +213,7 @@ def _save_after_log_error(error: LogError, state: TrainState, context: LoopConte
 def _save_if_alone(state: TrainState, context: LoopContext) -> bool:
     """Save a checkpoint if this worker can do so without the others; returns whether it can."""
     if context.strategy.saves_alone:
-        _save(state, context)
+        _write_checkpoint(state, context)
     return context.strategy.saves_alone
 
 
@@ -286,11 +300,11 @@ def train(
     training_data = training_data or open_data(
         recipe, data, validation, separator.stems, separator.sample_rate, strategy.world_size
     )
-    _check(state, task, training_data, folder, strategy)
+    check_run(state, task, training_data, folder, strategy.device)
     results = BestWeights(task, training_data, data.name, folder, strategy)
     _prepare(state, recipe, strategy)
     with (
-        _explain_out_of_memory(recipe, strategy),
+        explain_out_of_memory(recipe, strategy.device),
         watched_processes(),
         _hold_folder(folder) if strategy.rank == 0 else nullcontext(),
         _with_log(recipe, folder, state.progress.step, strategy, on_event) as report,
@@ -298,11 +312,11 @@ def train(
         if strategy.rank == 0:
             write_json(folder / RECIPE, recipe.to_dict())
         report(_started(state, task, training_data, strategy))
-        reason = _run_loop(
-            state, task, LoopContext(recipe, training_data, folder, strategy, report, results.keep)
-        )
+        context = LoopContext(recipe, training_data, folder, strategy, report, results.keep)
+        reason = _run_loop(state, task, context)
         best = state.progress.best
         if best is None or _is_lost(folder / BEST, strategy):
+            context.enter("saving", state.progress.step)
             results.keep(state, {})
         report(RunFinished(state.progress.step, best, str(folder / BEST), reason))
     return folder / BEST
@@ -312,16 +326,6 @@ def _is_lost(path: Path, strategy: Strategy) -> bool:
     """Whether a file is missing on the first worker; all workers get the same answer."""
     is_missing = float(strategy.rank == 0 and not path.exists())
     return strategy.all_reduce({"missing": is_missing})["missing"] > 0
-
-
-def _check(
-    state: TrainState, task: TrainingTask, data: TrainingData, folder: Path, strategy: Strategy
-) -> None:
-    """Refuse a run that could not reach its end."""
-    check_validation(state, data, folder, task.objective.measure)
-    check_schedule(task.recipe, data)
-    with _explain_out_of_memory(task.recipe, strategy):
-        require_long_clips(state, task)
 
 
 @contextmanager
@@ -348,22 +352,6 @@ def _with_log(
             on_event(event)
 
         yield report
-
-
-@contextmanager
-def _explain_out_of_memory(recipe: Recipe, strategy: Strategy) -> Iterator[None]:
-    """Turn out-of-memory errors into one sentence with options that need less."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            f"A step does not fit in the memory of {strategy.device}. Run it again with "
-            f"--set loop.accumulation_steps={recipe.loop.batch_size}, "
-            "--set loop.activation_checkpointing=true, or shorter clips: "
-            f"--set data.clip_seconds={recipe.data.clip_seconds / 2:g}"
-        ) from error
 
 
 def _prepare(state: TrainState, recipe: Recipe, strategy: Strategy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,21 +23,26 @@ def validate(
     songs: Sequence[ValidationTrack],
     strategy: Strategy,
     precision: Precision,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
     """Return the mean score over the songs that have one, by name, the same on every worker.
 
     Each worker scores its share of the songs, or all workers score all of them together if the
-    network is sharded.
+    network is sharded. ``on_progress`` receives the number of songs that this worker has scored,
+    from 0 on, and that of all its songs.
     """
     names = objective.scored(model)
     sums: dict[str, float] = {}
     for name in names:
         sums |= {f"sum {name}": 0.0, f"count {name}": 0.0}
-    for song in strategy.shard(songs):
+    own = strategy.shard(songs)
+    on_progress(0, len(own))
+    for number, song in enumerate(own, start=1):
         found = objective.score(model, song.read(), precision, peak_level(model, song))
         for name, score in found.items():
             sums[f"sum {name}"] += score
             sums[f"count {name}"] += 1
+        on_progress(number, len(own))
     return _means(strategy.all_reduce(sums), names)
 
 

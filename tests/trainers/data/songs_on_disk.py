@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from model_zoo.errors import DataError
 from trainers.config import DataRecipe
+from trainers.data.layouts.survey import inspect
 from trainers.data.tracks import Source, Track
 
 RATE = 8000
@@ -30,6 +33,26 @@ def write(
 def recipe(**values: object) -> DataRecipe:
     """A data recipe that by default holds out no songs for validation."""
     return DataRecipe.from_dict({"validation_fraction": 0, **values})
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Findings of a data folder without problems, and their summary."""
+
+    layout: str
+    training: tuple[Track, ...]
+    validation: tuple[Track, ...]
+    summary: tuple[str, ...]
+
+
+def survey(
+    data: DataRecipe, folder: Path, stems: tuple[str, ...], validation: tuple[Path, ...] = ()
+) -> Survey:
+    """Check a folder by its headers; problems are an error, as when a training opens its data."""
+    found = inspect(data, folder, stems, validation)
+    if found.problems:
+        raise DataError(str(folder), found.problems)
+    return Survey(found.layout, found.training, found.validation, found.summary())
 
 
 def paths(songs: tuple[Track, ...], root: Path) -> dict[str, dict[str, str]]:

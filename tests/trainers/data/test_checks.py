@@ -8,10 +8,10 @@ import pytest
 
 from model_zoo.errors import ConfigError, DataError
 from tests.audio_files import tones, write_audio
-from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, recipe, write
+from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, recipe, survey, write
 from trainers.config import DataRecipe
 from trainers.data.layouts.checks import PADDING, SLACK
-from trainers.data.layouts.survey import inspect, survey
+from trainers.data.layouts.survey import inspect
 
 
 def problems(root: Path, data: DataRecipe | None = None, *stems: str) -> list[str]:

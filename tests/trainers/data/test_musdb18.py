@@ -14,8 +14,7 @@ import pytest
 from model_zoo.errors import DataError, FfmpegMissingError, MissingExtraError
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg
-from tests.trainers.data.songs_on_disk import FOUR, recipe, write
-from trainers.data.layouts.survey import survey
+from tests.trainers.data.songs_on_disk import FOUR, recipe, survey, write
 from trainers.data.tracks import Source, Track
 
 VALIDATION = "ANiMAL - Rockshow"  # one of the 14 that musdb names

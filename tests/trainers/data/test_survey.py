@@ -10,9 +10,18 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import DataError
 from tests.audio_files import ffmpeg
-from tests.trainers.data.songs_on_disk import FOUR, LENGTH, RATE, STEMS, paths, recipe, write
+from tests.trainers.data.songs_on_disk import (
+    FOUR,
+    LENGTH,
+    RATE,
+    STEMS,
+    paths,
+    recipe,
+    survey,
+    write,
+)
 from trainers.data.layouts.splitting import draw, hold_out
-from trainers.data.layouts.survey import survey, words_of_time
+from trainers.data.layouts.survey import words_of_time
 from trainers.data.tracks import Track
 
 NAMES = st.lists(st.text(max_size=8), unique=True, max_size=40)
@@ -146,7 +155,8 @@ def test_a_csv_file_names_validation_songs(tmp_path: Path) -> None:
             ["{vocals,drums}/a.wav"],
             "contains single stems, which have no mixture: use folders with",
         ),
-        (["{1,2}.wav"], "has no vocals or drums, found 1, 2: add it, or choose other songs"),
+        (["{1,2}.wav"], "mine has 2 audio files but no stems. Training needs the stems of each"),
+        (["{mixture,2}.wav"], "has no vocals or drums, found 2, mixture: add it, or choose other"),
         (["mixture/a.wav", "vocals/{a,b}.wav"], "mine/vocals/b.wav has no mixture of the same"),
     ],
 )

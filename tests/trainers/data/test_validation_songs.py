@@ -10,15 +10,16 @@ import pytest
 import soundfile
 import torch
 
-from model_zoo.errors import ConfigError, DecodeError
+from model_zoo.errors import ConfigError, DataError, DecodeError
 from tests.trainers.commands import RATE
 from tests.trainers.data.amplitude import amplitude
 from tests.trainers.data.songs import STEMS, decode_position, with_data, write_songs
 from trainers.config import Recipe
 from trainers.data import training_data
+from trainers.data.layouts.survey import Findings
 from trainers.data.mixing import FreeMixes, PairClips, SongMixes
 from trainers.data.multitrack import ValidationTrack
-from trainers.data.tracks import Source, Survey, Track
+from trainers.data.tracks import Source, Track
 from trainers.data.training_data import open_data, spread
 
 
@@ -130,7 +131,7 @@ def test_each_layout_has_its_kind_of_clips(
     kind: type[SongMixes],
 ) -> None:
     songs = write_songs(recordings / "songs", [1.0])
-    monkeypatch.setattr(training_data, "survey", lambda *_: Survey(layout, songs, ()))
+    monkeypatch.setattr(training_data, "check_data", lambda *_, **__: Findings(layout, songs))
     data = open_data(with_data(recipe), recordings, (), STEMS, RATE, world_size=2)
     assert type(data.clips) is kind
     assert data.clips.plan.clips_per_step == 4
@@ -143,7 +144,7 @@ def test_mistakes_in_validation_songs_are_found_at_the_start(
     (song,) = write_songs(recordings / "held", [1.0], ("mixture", "vocals"))
     wave = np.full((RATE, 2), np.nan)
     soundfile.write(song.stems["vocals"].path, wave, RATE, "FLOAT")
-    with pytest.raises(DecodeError, match=r"vocals\.wav holds NaN or infinity at 0\.00 s"):
+    with pytest.raises(DataError, match=r"vocals\.wav holds NaN or infinity at 0\.00 s"):
         open_data(recipe, recordings, (recordings / "held" / "song0",), ("vocals",), RATE)
 
 

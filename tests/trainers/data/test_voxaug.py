@@ -20,12 +20,12 @@ from model_zoo.errors import ConfigError, DataError
 from tests.trainers.commands import RATE
 from tests.trainers.data.songs import clips_of, with_augmentation, with_data
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
-from tests.trainers.data.songs_on_disk import write
+from tests.trainers.data.songs_on_disk import survey, write
 from tests.trainers.frames import with_objective, with_steps
 from tests.trainers.runs import CPU
 from trainers.config import Recipe, VoxaugRecipe
 from trainers.data import recording
-from trainers.data.layouts.survey import inspect, survey
+from trainers.data.layouts.survey import inspect
 from trainers.data.mixing import SongClips, VoxaugMixes
 from trainers.data.training_data import open_data
 from trainers.loop.checks import check_schedule
@@ -382,4 +382,4 @@ def test_the_message_does_not_suggest_what_was_tried(recordings: Path, recipe: R
     data = open_data(variant, recordings / "x", (), ("instrumental",), RATE)
     patient = replace(variant, schedule=replace(variant.schedule, early_stopping_patience=2))
     with pytest.raises(ConfigError, match=r"no validation songs\. Use --validation DIR$"):
-        check_schedule(patient, data)
+        check_schedule(patient, has_validation=bool(data.validation))

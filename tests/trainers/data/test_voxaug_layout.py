@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from model_zoo.errors import ConfigError, DataError
-from tests.trainers.data.songs_on_disk import paths, write
+from tests.trainers.data.songs_on_disk import paths, survey, write
 from tests.trainers.data.songs_on_disk import recipe as data_recipe
 from trainers.data.layouts.detection import look
-from trainers.data.layouts.survey import inspect, survey
+from trainers.data.layouts.survey import inspect
 from trainers.recipes.loading import load_recipe
 
 BOTH = ("vocals", "instrumental")

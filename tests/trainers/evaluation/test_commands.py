@@ -176,6 +176,7 @@ def test_songs_without_estimates_are_named(run_stem: RunStem, trees: Path) -> No
             "vocals.wav have the same name: keep one",
         ),
         ({}, "a has vocals and b has no audio files: use two folders"),
+        ({"b/a/vocals.wav": VOICE}, "b has a: for that song, run: stem eval folder a b/a"),
     ],
 )
 def test_folders_that_cannot_be_compared(

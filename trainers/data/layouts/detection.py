@@ -22,6 +22,7 @@ from trainers.data.layouts.listing import (
     sounds,
     stem_name,
 )
+from trainers.data.layouts.misplaced import nothing_to_learn_from, wrong_place
 from trainers.data.layouts.musdb18 import stem_files
 from trainers.data.layouts.voxaug import has_libraries, looks_like_voxaug
 from trainers.data.tracks import Track
@@ -29,7 +30,13 @@ from trainers.data.tracks import Track
 MUSDB = frozenset({"mixture", "bass", "drums", "other", "vocals"})
 
 
-def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bool = False) -> str:
+def look(
+    folder: Path,
+    stems: Set[str] = frozenset(),
+    *,
+    are_mixtures_enough: bool = False,
+    option: str = "--data",
+) -> str:
     """Detect the layout of a data folder.
 
     Args:
@@ -37,22 +44,19 @@ def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bo
         stems: stem names besides the well-known ones.
         are_mixtures_enough: whether stems may have any name: then folders of audio files count as
             songs if they match no layout.
+        option: how the user names the folder, for messages that suggest another.
 
     Raises:
         DataError: it matches no layout.
     """
-    names = WELL_KNOWN | stems
-    looks = LOOKS if folder.is_dir() else {"csv": _is_csv}
-    found = next((layout for layout, fits in looks.items() if fits(folder, names)), "")
+    found = _matching(folder, stems)
     if found:
         return found
     if are_mixtures_enough and folder.is_dir() and any(map(sounds, _songs(folder))):
         return "tracks"
-    if folder.is_dir() and {stem_name(path) for path in sounds(folder)} & names:
-        raise DataError(
-            str(folder),
-            [f"it is a single song. Use the folder with all songs: {folder.parent}"],
-        )
+    explained = explain_folder(folder, stems, option)
+    if explained:
+        raise DataError(str(folder), [f"it {explained}"])
     raise DataError(
         str(folder),
         [
@@ -60,6 +64,24 @@ def look(folder: Path, stems: Set[str] = frozenset(), *, are_mixtures_enough: bo
             " See docs/training-data.md, or set the layout, e.g. --set data.layout=tracks"
         ],
     )
+
+
+def explain_folder(folder: Path, stems: Set[str], option: str) -> str:
+    """Say what is wrong with a folder without songs and which to use; empty if nothing is known.
+
+    The answer is the rest of a sentence about the folder.
+    """
+    explained = wrong_place(folder, WELL_KNOWN | stems, option)
+    if explained or not folder.is_dir():
+        return explained
+    return nothing_to_learn_from(folder, lambda child: bool(_matching(child, stems)), option)
+
+
+def _matching(folder: Path, stems: Set[str]) -> str:
+    """Return the layout that a folder matches; empty for none."""
+    looks = LOOKS if folder.is_dir() else {"csv": _is_csv}
+    names = WELL_KNOWN | stems
+    return next((layout for layout, fits in looks.items() if fits(folder, names)), "")
 
 
 def _is_csv(folder: Path, names: Set[str]) -> bool:
@@ -180,14 +202,31 @@ def read_named(paths: Iterable[Path], recipe: DataRecipe, stems: tuple[str, ...]
 def _read(path: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> Listing:
     if path.is_dir() and sounds(path):
         song, twice = read_song(path, path.name)
+        explained = "" if song and _may_be_scored(song, recipe, stems) else _explained(path, recipe)
+        if explained:
+            return _refused(explained)
         return Listing(validation=(song,) if song else (), problems=tuple(twice))
     if path.is_dir() and not sounds(path, recursive=True):
         return _refused(f"{path} contains no audio: use a folder with stems")
     try:
         layout = _layout(path, recipe, stems)
     except DataError:
-        return _refused(f"{path} matches no layout of songs: {WANTED}")
-    return _songs_of(path, layout)
+        unknown = f"{path} matches no layout of songs: {WANTED}"
+        return _refused(_explained(path, recipe) or unknown)
+    found = _songs_of(path, layout)
+    if not found.validation and not found.problems:
+        return _refused(_explained(path, recipe) or f"{path} contains no songs: {WANTED}")
+    return found
+
+
+def _may_be_scored(song: Track, recipe: DataRecipe, stems: tuple[str, ...] | None) -> bool:
+    """Whether the files in a folder can be those of one song, by their names."""
+    return not stems or bool(song.mixture) or bool(song.stems.keys() & names_of(recipe, stems))
+
+
+def _explained(path: Path, recipe: DataRecipe) -> str:
+    explained = explain_folder(path, names_of(recipe, None), "--validation")
+    return f"{path} {explained}" if explained else ""
 
 
 def _layout(path: Path, recipe: DataRecipe, stems: tuple[str, ...] | None) -> str:
@@ -207,8 +246,6 @@ def _songs_of(path: Path, layout: str) -> Listing:
     songs: tuple[Track, ...] = listing.validation or listing.training
     if reader.pair:
         songs = reader.pair(listing.training)
-    if not songs and not listing.problems:
-        return _refused(f"{path} contains no songs: {WANTED}")
     return replace(listing, training=(), validation=songs)
 
 

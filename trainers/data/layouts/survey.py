@@ -13,6 +13,7 @@ from stemcli.printable import counted
 from trainers.config import DataRecipe
 from trainers.data.layouts import READERS, noun_of
 from trainers.data.layouts.checks import (
+    WELL_KNOWN,
     check_song,
     check_stems,
     check_stems_of,
@@ -21,9 +22,10 @@ from trainers.data.layouts.checks import (
 )
 from trainers.data.layouts.detection import look, names_of, read_named
 from trainers.data.layouts.listing import Listing, listed, read_headers
+from trainers.data.layouts.misplaced import no_stems, part_of_a_set, wrong_place
 from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
-from trainers.data.tracks import Groups, Source, Survey, Track, each_once
+from trainers.data.tracks import Groups, Source, Track, each_once
 
 
 @dataclass(frozen=True)
@@ -134,50 +136,35 @@ def words_of_time(seconds: float) -> str:
 VOICES = "voices"
 
 
-def survey(
-    recipe: DataRecipe, folder: Path, stems: tuple[str, ...], validation: tuple[Path, ...] = ()
-) -> Survey:
-    """Find the songs of a data folder and check them by their headers.
-
-    Args:
-        recipe: layout of the folder, and treatment of missing stems and validation.
-        folder: the data; in the layout ``csv`` it may be the file.
-        stems: stems of the network; empty if it trains on mixtures alone.
-        validation: folders of one or more songs that are never trained on; they replace any songs
-            that the data reserves for validation.
-
-    Raises:
-        UsageError: there is no such folder.
-        ConfigError: the data lacks stems of the network, or the layout ignores ``data.voxaug``.
-            DataError: the data has problems; all are reported.
-        FfmpegMissingError: MUSDB18 needs ffmpeg and ffprobe.
-        MissingExtraError: MUSDB18 needs musdb.
-    """
-    found = inspect(recipe, folder, stems, validation)
-    if found.problems:
-        raise DataError(str(folder), found.problems)
-    return Survey(found.layout, found.training, found.validation, found.summary())
-
-
 def inspect(
     recipe: DataRecipe,
     folder: Path,
     stems: tuple[str, ...] | None = None,
     validation: tuple[Path, ...] = (),
+    *,
+    option: str = "--data",
 ) -> Findings:
-    """Find and check songs like :func:`survey`, but return the problems with the findings.
+    """Find the songs of a data folder and check them by their headers.
 
-    If ``stems`` is None, every song needs all stems of the data.
+    Args:
+        recipe: layout of the folder, and treatment of missing stems and validation.
+        folder: the data; in the layout ``csv`` it may be the file.
+        stems: stems of the network; empty if it trains on mixtures alone; None to require all stems
+            of the data.
+        validation: folders of one or more songs that are never trained on; they replace any songs
+            that the data reserves for validation.
+        option: how the user names the folder, for messages that suggest another.
 
     Raises:
         UsageError: there is no such folder.
         ConfigError: the data lacks stems of the network, or the layout ignores ``data.voxaug``.
             DataError: the layout is unclear.
     """
-    layout = layout_of(recipe, folder, stems)
+    layout = layout_of(recipe, folder, stems, option)
     could_be = layout != VOICES and folder.is_dir() and has_libraries(folder)
     check_voxaug(recipe.voxaug, layout, has_libraries=could_be)
-    listing = Listing() if layout == VOICES else READERS[layout].read(folder)
+    names = WELL_KNOWN | names_of(recipe, stems)
+    listing = Listing() if layout == VOICES else _read(layout, folder, names, option)
     known = {stem for song in (*listing.training, *listing.validation) for stem in song.stems}
     if stems and known:
         check_stems(stems, recipe.groups, known)
@@ -194,21 +181,60 @@ def inspect(
     problems = [*listing.problems, *named.problems, *unreadable]
     problems += [problem for song in parts.songs for problem in check_song(song, headers)]
     needed = tuple(sorted(known)) if stems is None else stems
-    problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(named.validation))
+    songs = (*listing.training, *listing.validation)
+    if songs and not known and stems != ():
+        problems.append(no_stems(song.name for song in songs))
+    else:
+        problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(named.validation))
     if not (problems or parts.training or layout == VOICES):
         problems = [_nothing_to_train_on(layout, listing, named.validation)]
-    notes = (*listing.notes, *named.notes, *parts.notes, *unused_groups(stems or (), recipe.groups))
+    half = "" if validation or listing.validation else part_of_a_set(folder, option)
+    notes = (
+        *listing.notes,
+        *named.notes,
+        *parts.notes,
+        *filter(None, [half]),
+        *unused_groups(stems or (), recipe.groups),
+    )
     unique = tuple(dict.fromkeys(problems))
     return Findings(layout, parts.training, parts.validation, headers, unique, notes)
 
 
-def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] | None = None) -> str:
+def _read(layout: str, folder: Path, names: frozenset[str], option: str) -> Listing:
+    """Read a folder; without songs in it, say which folder to use instead.
+
+    Raises:
+        DataError: it has no songs, or cannot be read.
+    """
+    try:
+        listing = READERS[layout].read(folder)
+    except DataError:
+        _refuse_wrong_folder(folder, names, option)
+        raise
+    if not (listing.training or listing.validation or listing.problems):
+        _refuse_wrong_folder(folder, names, option)
+    return listing
+
+
+def _refuse_wrong_folder(folder: Path, names: frozenset[str], option: str) -> None:
+    explained = wrong_place(folder, names, option)
+    if explained:
+        raise DataError(str(folder), [f"it {explained}"])
+
+
+def layout_of(
+    recipe: DataRecipe,
+    folder: Path,
+    stems: tuple[str, ...] | None = None,
+    option: str = "--data",
+) -> str:
     """Return the layout of the recipe, or detect that of the folder.
 
     Args:
         recipe: layout of the folder.
         folder: the data.
         stems: stems of the network, empty if it trains on mixtures; None if unknown.
+        option: how the user names the folder.
 
     Raises:
         UsageError: there is no such folder.
@@ -219,7 +245,8 @@ def layout_of(recipe: DataRecipe, folder: Path, stems: tuple[str, ...] | None = 
     if not folder.exists():
         raise UsageError(f"There is no folder {folder}. Check the path of --data")
     if recipe.layout == "auto":
-        return look(folder, names_of(recipe, stems), are_mixtures_enough=stems == ())
+        names = names_of(recipe, stems)
+        return look(folder, names, are_mixtures_enough=stems == (), option=option)
     if folder.is_file() and recipe.layout != "csv":
         raise UsageError(f"{folder} is a file, but the layout {recipe.layout} needs a folder")
     return recipe.layout
