@@ -22,6 +22,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.image import AxesImage
 
 from stemcli.spectrogram import frequencies
@@ -36,6 +37,12 @@ RANGE_DB = 80.0
 FAINTEST_DB = -120.0
 """Sound below this level is dark, even if nothing is louder."""
 
+FALLBACK_FONTS = (
+    *("Arial Unicode MS", "Noto Sans CJK JP", "Noto Sans CJK SC", "Yu Gothic", "Hiragino Sans"),
+    *("Microsoft YaHei", "Malgun Gothic", "Apple SD Gothic Neo", "WenQuanYi Zen Hei"),
+)
+"""Fonts of macOS, Windows and Linux with letters that matplotlib's own font lacks."""
+
 _lock = threading.RLock()
 
 
@@ -49,6 +56,15 @@ def styled() -> Iterator[None]:
     with _lock, mpl.rc_context(fname=STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield
+
+
+def font_families() -> list[str]:
+    """The font of the style, then the installed ones of :data:`FALLBACK_FONTS`.
+
+    matplotlib logs a warning for every font of a list that is not installed.
+    """
+    installed = {font.name for font in fontManager.ttflist}
+    return ["sans-serif", *(name for name in FALLBACK_FONTS if name in installed)]
 
 
 def draw_levels(

@@ -115,7 +115,9 @@ class Spectrogram:
 
     def finish(self) -> None:
         """Measure the last samples; call once, after the last block."""
-        self.push(np.zeros((len(self._window) // 2, self._samples.shape[1]), np.float32))
+        # Half a step more, so that the last column ends after the last sample.
+        rest = len(self._window) // 2 + self._hop // 2
+        self.push(np.zeros((rest, self._samples.shape[1]), np.float32))
         if self._summed:
             self._close_column()
 
@@ -126,7 +128,7 @@ class Spectrogram:
 
     @property
     def column_seconds(self) -> float:
-        """Time that a column covers; the first is half a window's step longer to the left."""
+        """Time that a column covers."""
         return self._width * self._hop / self._rate
 
     @property
@@ -145,12 +147,13 @@ class Spectrogram:
                 self._close_column()
 
     def _rows(self, samples: Float[np.ndarray, "time channel"]) -> Float[np.ndarray, "frame row"]:
-        power = np.float32(0)
-        for wave in samples.T:  # one channel at a time needs less memory
-            frames = sliding_window_view(wave, len(self._window))[:: self._hop]
-            spectrum = np.fft.rfft(frames * self._window)
-            power = power + spectrum.real**2 + spectrum.imag**2
-        scale = FULL_SCALE / self._window.sum() ** 2 / samples.shape[1]
+        n_fft, channels = len(self._window), samples.shape[1]
+        frames = sliding_window_view(samples, n_fft, axis=0)[:: self._hop]
+        power = np.zeros((len(frames), n_fft // 2 + 1), np.float32)
+        for channel in range(channels):  # one at a time needs less memory
+            spectrum = np.fft.rfft(frames[:, channel] * self._window)
+            power += spectrum.real**2 + spectrum.imag**2
+        scale = np.float32(FULL_SCALE / channels / self._window.sum() ** 2)
         sparse = _sparse_weights(self._rate)
         return np.add.reduceat(power[:, sparse.bins] * sparse.weights, sparse.starts, 1) * scale
 
