@@ -25,20 +25,24 @@ from stemcli.spectrogram import Spectrogram
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
     from matplotlib.text import Text
 
 MIXTURE = "mixture"
 """Label of the song's own panel, the topmost."""
 
 WIDTH_INCHES = 16.0
-PANEL_INCHES = 2.4
-TITLE_INCHES = 0.9
-"""Of the title and the labels of the time axis."""
+LEFT_INCHES, RIGHT_INCHES = 0.75, 1.1
+"""Beside the panels, for the labels of the frequencies and for the color bar."""
 
-MOST_INCHES = 200.0
-"""Height of all panels; if there are too many of them, they are lower."""
+TITLE_INCHES, LABEL_INCHES, TIME_INCHES = 0.45, 0.33, 0.35
+"""Above all panels, above each panel, and below all panels, for the texts there."""
 
-TITLE_SHARE, LABEL_SHARE = 0.97, 0.85
+PANEL_INCHES, LOWEST_PANEL_INCHES, MOST_INCHES = 2.4, 0.5, 100.0
+"""Height of a panel with its label; if all would be higher than the last of these, they are lower.
+"""
+
+TITLE_SHARE, LABEL_SHARE = 0.94, 0.87
 """Largest part of the width that a title or a label of a panel takes; longer ones are cut."""
 
 TICKS_HZ = {100: "100 Hz", 1000: "1 kHz", 10_000: "10 kHz"}
@@ -147,30 +151,55 @@ def draw_song(
         frames: length of the song.
         sample_rate: in Hz.
     """
-    from matplotlib.figure import Figure
-
-    from stemcli.plots import DPI, FAINTEST_DB, draw_levels, font_families, styled
+    from stemcli.plots import FAINTEST_DB, draw_levels, font_families, styled
 
     levels = [spectrogram.levels() for _, spectrogram in panels]
     top = max(FAINTEST_DB, *(level.max() for level in levels))
-    end, fonts = max(1, frames) / sample_rate, font_families()
-    height = min(PANEL_INCHES * len(panels), MOST_INCHES) + TITLE_INCHES
     with styled():
-        figure = Figure((WIDTH_INCHES, height), DPI, layout="constrained")
-        grid = figure.subplots(len(panels), sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axes, (label, spectrogram), level in zip(grid, panels, levels, strict=True):
+        figure, all_axes = _grid(len(panels))
+        fonts = font_families()
+        for axes, (label, spectrogram), level in zip(all_axes, panels, levels, strict=True):
             first = spectrogram.first_seconds
             last = first + level.shape[1] * spectrogram.column_seconds
             image = draw_levels(axes, level, top, (first, last), sample_rate)
             _fit(axes.set_title("", fontsize=11, family=fonts), label, LABEL_SHARE)
             _label_frequencies(axes, sample_rate)
-        axes.set_xlim(0, end)
-        _label_time(axes, end)
-        bar = figure.colorbar(image, ax=list(grid), pad=0.01, aspect=15 * len(panels), label="dBFS")
-        bar.outline.set_visible(False)
-        text = figure.suptitle("", x=0.01, ha="left", fontsize=15, family=fonts)
+        _label_time(axes, max(1, frames) / sample_rate)
+        _draw_bar(figure, image)
+        x, y = LEFT_INCHES / WIDTH_INCHES, 1 - 0.1 / figure.get_figheight()
+        text = figure.suptitle("", x=x, y=y, ha="left", va="top", fontsize=15, family=fonts)
         _fit(text, title, TITLE_SHARE)
     return figure
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with empty panels; set in inches, which is much faster than a layout engine."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from stemcli.plots import DPI
+
+    panel = min(PANEL_INCHES, max(LOWEST_PANEL_INCHES, MOST_INCHES / count))
+    height = TITLE_INCHES + count * panel + TIME_INCHES
+    figure = Figure((WIDTH_INCHES, height), DPI)
+    FigureCanvasAgg(figure)  # keeps one renderer; without it every measured text has its own
+    grid = figure.subplots(count, sharex=True, sharey=True, squeeze=False)[:, 0]
+    figure.subplots_adjust(
+        left=LEFT_INCHES / WIDTH_INCHES,
+        right=1 - RIGHT_INCHES / WIDTH_INCHES,
+        bottom=TIME_INCHES / height,
+        top=1 - (TITLE_INCHES + LABEL_INCHES) / height,
+        hspace=LABEL_INCHES / (panel - LABEL_INCHES),
+    )
+    return figure, list(grid)
+
+
+def _draw_bar(figure: Figure, image: AxesImage) -> None:
+    """The color bar of all panels."""
+    above, below = figure.axes[0].get_position(), figure.axes[-1].get_position()
+    place = (above.x1 + 0.01, below.y0, 0.01, above.y1 - below.y0)
+    bar = figure.colorbar(image, cax=figure.add_axes(place), label="dBFS")
+    bar.outline.set_visible(False)
 
 
 def _label_frequencies(axes: Axes, sample_rate: int) -> None:
@@ -184,7 +213,8 @@ def _label_frequencies(axes: Axes, sample_rate: int) -> None:
 
 
 def _label_time(axes: Axes, end: float) -> None:
-    """Label round times, at most ``MOST_STEPS`` of them."""
+    """Label round times, at most :data:`MOST_STEPS` of them."""
+    axes.set_xlim(0, end)
     step = next((step for step in STEPS if end / step <= MOST_STEPS), end)
     times = np.arange(0, end, step)
     axes.set_xticks(times, [_clock(time, step) for time in times])

@@ -189,7 +189,7 @@ class Session:
     def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
         """Return the path of the picture of ``song``, None if none was asked for."""
         where = Path(self.options.output) / (folder or Path())
-        return plan_picture(song, self.options, folder=where, model=self.ensemble.name)
+        return plan_picture(Path(song), self.options, folder=where, model=self.ensemble.name)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class FakeSession:
 
     def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
         where = Path(self.options.output) / (folder or Path())
-        return plan_picture(song, self.options, folder=where, model="fake")
+        return plan_picture(Path(song), self.options, folder=where, model="fake")
 
     @property
     def settings(self) -> dict[str, Any]:
