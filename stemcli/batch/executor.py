@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,11 +16,12 @@ from uuid import uuid4
 
 from model_zoo.errors import DecodeError, OutputError, StemError
 from stemcli.audio.writer import beside
-from stemcli.batch.plan import Planner, SongTask
+from stemcli.batch.library import LibrarySong
+from stemcli.batch.plan import Planner, SongTask, plan_song
 from stemcli.batch.records import Content
 from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
-from stemcli.engine.outputs import Ready
+from stemcli.engine.outputs import Ready, StagedFiles
 from stemcli.engine.spool import explain_write_errors
 from stemcli.remote_path import UrlPath, as_path
 
@@ -174,6 +175,10 @@ class LocalExecutor:
         """See :class:`~stemcli.batch.plan.Planner`."""
         return self.session.plan(song, folder=folder)
 
+    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
+        """See :class:`~stemcli.batch.plan.Planner`."""
+        return self.session.plan_picture(song, folder=folder)
+
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
     ) -> Generator[TaskResult]:
@@ -232,7 +237,7 @@ class LocalExecutor:
         self.interrupt()
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
-        return partial(_tell_complete, steps) if steps else _ignore
+        return partial(_tell_complete, steps) if steps else lambda files: None
 
 
 class StagedExecutor(LocalExecutor):
@@ -255,12 +260,16 @@ class StagedExecutor(LocalExecutor):
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """See :class:`~stemcli.batch.plan.Planner`."""
         here = self.session.plan(Path(song.name), folder=folder)
-        return {stem: self._target / path.relative_to(self._stage) for stem, path in here.items()}
+        return {stem: self._target_of(path) for stem, path in here.items()}
+
+    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
+        """See :class:`~stemcli.batch.plan.Planner`."""
+        here = self.session.plan_picture(Path(song.name), folder=folder)
+        return here and self._target_of(here)
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
-        song = task.song
-        here = self.session.plan(Path(song.path.name), folder=song.folder)
+        here = plan_song(LibrarySong(Path(task.song.path.name), task.song.folder), self.session)
         self._stage.mkdir(mode=0o700, exist_ok=True)
         try:
             return super().separate(task, replace=replace, steps=steps)
@@ -269,11 +278,14 @@ class StagedExecutor(LocalExecutor):
                 f"{error}. To use another temporary folder than {self._stage.parent}, set TMPDIR"
             ) from error
         finally:
-            for path in here.values():
+            for path in here.files:
                 path.unlink(missing_ok=True)
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
-        return partial(_carry, task, steps)
+        return partial(_carry, self._target_of, steps)
+
+    def _target_of(self, staged: Path) -> Path:
+        return self._target / staged.relative_to(self._stage)
 
 
 def open_local(
@@ -363,13 +375,13 @@ def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
 
 
 def _carry(
-    task: SongTask, steps: StepCallbacks | None, files: Mapping[str, tuple[Path, Path]]
+    target_of: Callable[[Path], Path], steps: StepCallbacks | None, files: StagedFiles
 ) -> None:
     """Upload complete stems under temporary names, and rename them there."""
     carried: list[WrittenStem] = []
     try:
-        for stem, (made, _) in files.items():
-            target = task.outputs[stem]
+        for made, path in files:
+            target = target_of(path)
             temporary = beside(target)
             carried.append(WrittenStem(temporary, target, Content.of(made)))
             assert isinstance(temporary, UrlPath)
@@ -383,11 +395,6 @@ def _carry(
     publish(carried, steps)
 
 
-def _ignore(files: Mapping[str, tuple[Path, Path]]) -> None:
-    """Ignore complete stems that no journal records."""
-
-
-def _tell_complete(steps: StepCallbacks, files: Mapping[str, tuple[Path, Path]]) -> bool:
-    return steps.on_written(
-        [WrittenStem(made, path, Content.of(made, synced=True)) for made, path in files.values()]
-    )
+def _tell_complete(steps: StepCallbacks, files: StagedFiles) -> bool:
+    written = [WrittenStem(made, path, Content.of(made, synced=True)) for made, path in files]
+    return steps.on_written(written)

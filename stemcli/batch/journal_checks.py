@@ -31,6 +31,7 @@ from model_zoo.errors import UsageError
 from stemcli.audio.formats import RULES
 from stemcli.audio.writer import is_temporary_of
 from stemcli.batch.records import OutsideError, below, to_text
+from stemcli.engine.outputs import PICTURE_SUFFIX
 from stemcli.remote_path import UrlPath, as_path
 
 MOST_BYTES = 4 * 2**30
@@ -173,8 +174,8 @@ def check_output(row: sqlite3.Row) -> None:
     """
     _check(row, OUTPUT_RULES)
     path = _below(row["path"])
-    if path.suffix.lstrip(".").lower() not in RULES:
-        raise DamagedError(f"{path} is not an audio file")
+    if path.suffix.lstrip(".").lower() not in RULES and path.suffix != PICTURE_SUFFIX:
+        raise DamagedError(f"{path} is neither an audio file nor a picture")
     temporary = _below(row["temporary"]) if row["temporary"] else path
     if temporary != path and not is_temporary_of(temporary, path):
         raise DamagedError(f"{temporary} is not a temporary name of {path}")

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from model_zoo.errors import OutputError, UsageError
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
+from stemcli.engine.outputs import PICTURE_SUFFIX
 from stemcli.remote_path import UrlPath, folded, is_there, real
 
 
@@ -37,7 +38,7 @@ class StemsBeside:
                 Stem.
         """
         with Journal(folder, read_only=True) as journal:
-            stems = {_key(path) for path in journal.stems()}
+            stems = {_key(path) for path in journal.stems() if path.suffix != PICTURE_SUFFIX}
             is_mixed = _has_songs(folder, journal.songs(), stems)
         if is_mixed:
             self._stems |= stems

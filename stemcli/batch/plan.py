@@ -32,13 +32,27 @@ class Planner(Protocol):
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """Stem name to path."""
 
+    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
+        """Path of the picture, None if none was asked for."""
+
 
 @dataclass(frozen=True)
 class SongTask:
-    """One song and the paths of its stems."""
+    """One song, the paths of its stems, and the path of its picture if one was asked for."""
 
     song: LibrarySong
     outputs: dict[str, Path]
+    picture: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files to write: the stems, then the picture."""
+        return [*self.outputs.values(), *([self.picture] if self.picture else [])]
+
+    def spelled(self) -> tuple[dict[str, str], str | None]:
+        """The stems and the picture as text, for events and reports."""
+        stems = {stem: str(path) for stem, path in self.outputs.items()}
+        return stems, str(self.picture) if self.picture else None
 
     @property
     def name(self) -> str:
@@ -66,10 +80,16 @@ def plan(songs: Iterable[LibrarySong], session: Planner, options: Options) -> li
         StemError: models, stems or the template are wrong.
     """
     check_writable(as_path(options.output))
-    tasks = [SongTask(song, session.plan(song.path, folder=song.folder)) for song in songs]
+    tasks = [plan_song(song, session) for song in songs]
     tasks = _without_own_outputs(tasks)
     _refuse_collisions(tasks)
     return tasks
+
+
+def plan_song(song: LibrarySong, session: Planner) -> SongTask:
+    """Plan the files of one song."""
+    stems = session.plan(song.path, folder=song.folder)
+    return SongTask(song, stems, session.plan_picture(song.path, folder=song.folder))
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
@@ -151,7 +171,7 @@ def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, 
     shared: dict[Pair, str] = {}
     replaced: dict[Pair, str] = {}
     for task in tasks:
-        for path in task.outputs.values():
+        for path in task.files:
             key, mine = _key(path), task.song.path
             other = owners.setdefault(key, task)
             if other is not task:
@@ -159,7 +179,7 @@ def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, 
                 shared.setdefault((other.song.path, mine), both)
             if key in songs:
                 lost = songs[key].song.path
-                replaced[mine, lost] = f"A stem of {mine} would replace the song {lost}"
+                replaced[mine, lost] = f"An output of {mine} would replace the song {lost}"
     return shared, replaced
 
 

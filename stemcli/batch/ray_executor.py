@@ -152,6 +152,10 @@ class RayExecutor:
         """See :class:`~stemcli.batch.plan.Planner`."""
         return self._planner.plan(song, folder=folder)
 
+    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
+        """See :class:`~stemcli.batch.plan.Planner`."""
+        return self._planner.plan_picture(song, folder=folder)
+
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
     ) -> Generator[TaskResult]:
@@ -244,7 +248,7 @@ class RayExecutor:
 
     def _publish(self, song: PendingSong, stems: Sequence[WrittenStem]) -> None:
         """Record complete stems in the journal and rename them, in a thread of its own."""
-        here = {absolute(path): path for path in song.task.outputs.values()}
+        here = {absolute(path): path for path in song.task.files}
         paths = [here[made.path] for made in stems]
         made_here = [
             WrittenStem(path.with_name(made.temporary.name), path, made.content)
@@ -286,8 +290,9 @@ class RayExecutor:
 
     def _succeed(self, task: SongTask, made: StemsWritten) -> None:
         if not made.skipped:
-            outputs = {stem: str(path) for stem, path in task.outputs.items()}
-            self._on_event(TrackFinished(task.name, outputs, made.seconds, made.wall_seconds))
+            outputs, picture = task.spelled()
+            took = made.wall_seconds
+            self._on_event(TrackFinished(task.name, outputs, made.seconds, took, picture))
         self._results.append(TaskResult(task, made.seconds, made.wall_seconds, made.skipped))
 
     def _fail(
@@ -360,7 +365,7 @@ def open_cluster(options: Options, on_event: EventHandler, jobs: int) -> Executo
 
 def _clean(task: SongTask) -> None:
     """Remove partial files of a song, as far as possible."""
-    for path in task.outputs.values():
+    for path in task.files:
         with suppress(OSError, StorageError):
             for file in leftovers(path):
                 file.unlink(missing_ok=True)
@@ -377,4 +382,5 @@ def _size(task: SongTask) -> int:
 def _absolute(task: SongTask) -> SongTask:
     """Return the task with absolute paths, which are the same in all processes."""
     outputs = {stem: absolute(path) for stem, path in task.outputs.items()}
-    return SongTask(replace(task.song, path=absolute(task.song.path)), outputs)
+    picture = absolute(task.picture) if task.picture else None
+    return SongTask(replace(task.song, path=absolute(task.song.path)), outputs, picture)

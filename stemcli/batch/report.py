@@ -18,7 +18,10 @@ from stemcli.engine.events import Event
 from stemcli.printable import cell
 
 Outcome = Literal["done", "skipped", "failed"]
-CSV_COLUMNS = ("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs", "notices")
+CSV_COLUMNS = (
+    *("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs", "notices"),
+    "picture",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class TrackReport:
         wall_seconds: time the separation took.
         trace: the traceback of a failure.
         notices: other remarks, such as that the file seems to be cut off.
+        picture: path of the picture; None if none was asked for.
     """
 
     song: str
@@ -44,6 +48,7 @@ class TrackReport:
     wall_seconds: float = 0.0
     trace: str = ""
     notices: tuple[str, ...] = ()
+    picture: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without the traceback."""
@@ -120,7 +125,15 @@ class BatchReport:
             times = f"{track.audio_seconds:.3f}", f"{track.wall_seconds:.3f}"
             outputs = " | ".join(track.outputs.values())
             notices = " | ".join(track.notices)
-            yield (track.song, track.outcome, track.message, *times, outputs, notices)
+            yield (
+                track.song,
+                track.outcome,
+                track.message,
+                *times,
+                outputs,
+                notices,
+                track.picture or "",
+            )
 
 
 def check_report(path: Path) -> None:

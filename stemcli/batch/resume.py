@@ -19,6 +19,7 @@ from stemcli.remote_path import is_taken, is_there, real
 DONE = "done in an earlier run"
 EXIST = "all stems exist"
 EDITED = "a stem was edited and is kept"
+EDITED_PICTURE = "the picture was edited and is kept"
 FOREIGN = "a file exists that no earlier run wrote, and is kept"
 
 
@@ -77,7 +78,7 @@ def decide(
     """Decide about every song by its journal entry.
 
     Args:
-        tasks: songs and the paths of their stems.
+        tasks: songs and the paths of their files.
         journal: of earlier runs.
         settings: as :attr:`~stemcli.batch.records.JournalEntry.settings`.
         options: whether existing stems are kept, replaced or refused.
@@ -98,18 +99,26 @@ def decide(
 def _decide(
     task: SongTask, entry: JournalEntry | None, settings: str, options: Options
 ) -> ResumeDecision:
-    if options.existing == "skip" and all(map(is_there, task.outputs.values())):
+    if options.existing == "skip" and all(map(is_there, task.files)):
         return ResumeDecision(task, skip=EXIST)
     if options.existing == "overwrite":
         return ResumeDecision(task)
-    if entry and any(_is_edited(entry, path) for path in task.outputs.values()):
-        return ResumeDecision(task, skip=EDITED)
+    if entry and (edited := _edited(task, entry)):
+        return ResumeDecision(task, skip=edited)
     if options.existing == "skip" and any(map(is_taken, _foreign(ResumeDecision(task), entry))):
         return ResumeDecision(task, skip=FOREIGN)
     if entry is None:
         return ResumeDecision(task)
     why = _why_again(task, entry, settings)
     return ResumeDecision(task, again=why) if why else ResumeDecision(task, skip=DONE)
+
+
+def _edited(task: SongTask, entry: JournalEntry) -> str:
+    """Which file was edited and is kept; empty if none was."""
+    if any(_is_edited(entry, path) for path in task.outputs.values()):
+        return EDITED
+    is_edited = task.picture is not None and _is_edited(entry, task.picture)
+    return EDITED_PICTURE if is_edited else ""
 
 
 def _is_edited(entry: JournalEntry, path: Path) -> bool:
@@ -130,7 +139,15 @@ def _why_again(task: SongTask, entry: JournalEntry, settings: str) -> str:
         return _difference(json.loads(entry.settings), json.loads(settings))
     if not all(path in entry.outputs and is_there(path) for path in task.outputs.values()):
         return "stems are missing"
-    return ""
+    return "" if _has_picture(task, entry) else "the picture is missing"
+
+
+def _has_picture(task: SongTask, entry: JournalEntry) -> bool:
+    """Whether the picture, if one is asked for, shows the stems of the last attempt."""
+    if task.picture is None:
+        return True
+    output = entry.outputs.get(task.picture)
+    return bool(output and output.attempt == entry.attempts and is_there(task.picture))
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -150,7 +167,7 @@ def _is_whole(entry: JournalEntry, path: Path) -> bool:
 def _foreign(decision: ResumeDecision, entry: JournalEntry | None) -> Iterator[Path]:
     """Outputs that are not known to be unchanged stems of the same song."""
     known = entry and _is_same_song(entry, decision.task.song.path)
-    for path in () if decision.skip else decision.task.outputs.values():
+    for path in () if decision.skip else decision.task.files:
         if not (entry and known and _is_whole(entry, path)):
             yield path
 

@@ -6,10 +6,9 @@ import json
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import describe_error
@@ -95,11 +94,11 @@ def separate_songs(
     songs = once(songs)
     with open_executor(options, run.forward, jobs) as run.executor:
         tasks = plan(songs, run.executor, options)
-        run.outputs = {task.name: task.outputs for task in tasks}
+        run.tasks = {task.name: task for task in tasks}
         decisions = run.decide(tasks, options)
         run.emit(_started(decisions, passed=len(songs) - len(tasks)))
         began = time.monotonic()
-        with no_empty_folders(path for task in tasks for path in task.outputs.values()):
+        with no_empty_folders(path for task in tasks for path in task.files):
             tracks = run.separate(decisions)
             for _ in range(retries):
                 tracks = run.retry_failed(decisions, tracks)
@@ -122,7 +121,7 @@ class _BatchRun:
         self.on_event, self.journal = on_event, journal
         self.replace = False
         self.settings = ""
-        self.outputs: dict[str, dict[str, Path]] = {}
+        self.tasks: dict[str, SongTask] = {}
         self.notices: dict[str, list[str]] = {}
 
     def decide(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
@@ -130,7 +129,7 @@ class _BatchRun:
         refuses = options.existing == "refuse"
         if self.journal is None:
             if refuses:
-                refuse_existing(path for task in tasks for path in task.outputs.values())
+                refuse_existing(path for task in tasks for path in task.files)
             return [ResumeDecision(task) for task in tasks]
         self.replace, self.settings = refuses, json.dumps(self.executor.settings, sort_keys=True)
         recover(self.journal)
@@ -144,8 +143,8 @@ class _BatchRun:
         if isinstance(event, Notice):
             self.notices.setdefault(event.track, []).append(event.message)
         if isinstance(event, TrackFinished):
-            planned = self.outputs[event.track]
-            event = replace(event, outputs={stem: str(path) for stem, path in planned.items()})
+            outputs, picture = self.tasks[event.track].spelled()
+            event = replace(event, outputs=outputs, picture=picture)
         if not isinstance(event, TrackFailed):
             self.emit(event)
 
@@ -182,7 +181,7 @@ class _BatchRun:
 
     def _skip(self, task: SongTask, reason: str) -> TrackReport:
         self.emit(TrackSkipped(task.name, reason))
-        return _report(task, "skipped", reason, task.outputs)
+        return _report(task, "skipped", reason)
 
     def _finish(self, result: TaskResult) -> TrackReport:
         """Record the result of a song."""
@@ -190,11 +189,11 @@ class _BatchRun:
         if result.error:
             return self._fail(task, result.error, took)
         if result.skipped:
-            return _report(task, "skipped", EXIST, task.outputs)
+            return _report(task, "skipped", EXIST)
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
-        return self._report(task, "done", "", task.outputs, **measured)
+        return self._report(task, "done", "", **measured)
 
     def _fail(self, task: SongTask, error: Exception, took: float) -> TrackReport:
         message = describe_error(error)
@@ -222,7 +221,7 @@ class _JournalCallbacks:
 
     def on_start(self) -> None:
         task, source = self.task, real(self.task.song.path)
-        self.journal.begin(task.name, source, UNREAD, self.settings, task.outputs.values())
+        self.journal.begin(task.name, source, UNREAD, self.settings, task.files)
 
     def on_read(self, content: Content) -> None:
         self.journal.read(self.task.name, content)
@@ -232,12 +231,6 @@ class _JournalCallbacks:
         return False
 
 
-def _report(
-    task: SongTask,
-    outcome: Outcome,
-    message: str,
-    outputs: Mapping[str, Path] | None = None,
-    **measured: Any,
-) -> TrackReport:
-    paths = {stem: str(path) for stem, path in (outputs or {}).items()}
-    return TrackReport(str(task.song.path), outcome, message, paths, **measured)
+def _report(task: SongTask, outcome: Outcome, message: str, **measured: Any) -> TrackReport:
+    outputs, picture = task.spelled() if outcome != "failed" else ({}, None)
+    return TrackReport(str(task.song.path), outcome, message, outputs, picture=picture, **measured)

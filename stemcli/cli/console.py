@@ -227,15 +227,17 @@ class HumanConsole(Console):
             self.line(f"{event.track}: skipped, {event.reason}")
 
     def on_track_finished(self, event: events.TrackFinished) -> None:
-        """Print where the stems are."""
+        """Print where the stems and the picture are."""
         speed = times_real_time(event.audio_seconds, event.wall_seconds)
         self.line(
             f"{event.track}: done in {clock(event.wall_seconds)}"
             + (speed and f", {speed} real time")
         )
-        width = max(map(len, event.outputs), default=0)
-        for stem, path in event.outputs.items():
-            self.line(f"  {stem:<{width}}  {path}")
+        picture = [("picture", event.picture)] if event.picture else []
+        files = [*event.outputs.items(), *picture]
+        width = max((len(name) for name, _ in files), default=0)
+        for name, path in files:
+            self.line(f"  {name:<{width}}  {path}")
 
     def found(self, found: LibraryScan) -> None:
         """Print how many songs were found and which files were passed over."""

@@ -309,6 +309,12 @@ OUTPUT = (
         " (rescale), cut the peaks (clamp), or leave them (none, float only).",
     ),
     click.option(
+        "--picture",
+        is_flag=True,
+        help="Also write a PNG with the spectrograms of the song and of each stem; its {stem} is"
+        " spectrograms.",
+    ),
+    click.option(
         "--skip-existing",
         is_flag=True,
         help="Skip songs whose stems all exist; redo the rest.",

@@ -12,6 +12,7 @@ from stemcli.engine.ensemble import select, shared_stems
 from stemcli.engine.models import require_role
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import check_template
+from stemcli.engine.picture import check_drawing
 
 
 def check_request(options: Options) -> None:
@@ -27,9 +28,12 @@ def check_request(options: Options) -> None:
         UsageError: a model or stem does not exist, or the template cannot be used.
         CheckpointError: the card of a model is damaged.
         FfmpegMissingError: the format needs ffmpeg, which is missing.
+        OutputError: a picture cannot be drawn.
     """
     check_template(options.filename)
     require_encoder(options.output_format())
+    if options.picture:
+        check_drawing()
     for name in options.networks:
         _require_model(name)
     if all(map(is_known, options.model)):

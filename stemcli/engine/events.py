@@ -77,12 +77,21 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class TrackFinished(Event):
-    """All outputs of a song were written; ``outputs`` maps stem names to paths."""
+    """All outputs of a song were written.
+
+    Attributes:
+        track: name of the song.
+        outputs: stem name to path.
+        audio_seconds: length of the song.
+        wall_seconds: time it took.
+        picture: path of the picture; None if none was asked for.
+    """
 
     track: str
     outputs: dict[str, str]
     audio_seconds: float
     wall_seconds: float
+    picture: str | None = None
 
 
 @dataclass(frozen=True)

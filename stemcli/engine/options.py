@@ -50,6 +50,7 @@ class Options(Config):
         clip_mode: if stems exceed full scale in an integer or lossy file: lower all by one gain
             (``rescale``), cut the peaks (``clamp``), or refuse the format (``none``).
         existing: what to do if outputs exist: ``refuse``, ``skip`` or ``overwrite``.
+        picture: whether to write a PNG with the spectrograms of the mixture and of each stem.
     """
 
     model: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -75,6 +76,7 @@ class Options(Config):
     quality: float | None = None
     clip_mode: Literal["rescale", "clamp", "none"] = "rescale"
     existing: Literal["refuse", "skip", "overwrite"] = "refuse"
+    picture: bool = False
 
     def mistakes(self) -> list[str]:
         """Every mistake, with the names of the command line."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -19,12 +19,19 @@ from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.background import BackgroundWriters
+from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
+from stemcli.engine.picture import SongPicture
 from stemcli.engine.spool import Spool, explain_write_errors, spool_folders
 from stemcli.printable import name_part
 
-Ready = Callable[[Mapping[str, tuple[Path, Path]]], object]
-"""Receives the temporary and the final path of every stem; returns True if it renames them."""
+StagedFiles = Sequence[tuple[Path, Path]]
+"""The temporary and the final path of every file of a song: its stems, and its picture if any."""
+
+Ready = Callable[[StagedFiles], object]
+"""Receives all files when they are complete; returns True if it renames them."""
+
+T = TypeVar("T", AudioWriter, SongPicture)
 
 _FOLDERS = threading.Lock()
 """Held until a new folder has its first file, so that no other song removes it as empty."""
@@ -46,6 +53,7 @@ class StemWriter:
         format: of every file.
         rescale: whether to spool the blocks, then write all with one gain that lowers the loudest
             sample to full scale, if it is above.
+        picture: measures the stems as they are written, before they are rounded or coded.
     """
 
     def __init__(
@@ -56,17 +64,21 @@ class StemWriter:
         format: OutputFormat,
         *,
         rescale: bool,
+        picture: SongPicture | None = None,
     ) -> None:
         self.clips = format.clips
-        self._paths = dict(paths)
+        self._paths, self._picture = dict(paths), picture
         self._encoders = BackgroundWriters(len(paths))
         self._undo = ExitStack()
         self._spool: Spool | None = None
         self.peak = 0.0
         with ExitStack() as opening:
             self._writers = [
-                self._open(path, sample_rate, channels, format, opening) for path in paths.values()
+                _open(path, lambda path: open_writer(path, sample_rate, channels, format), opening)
+                for path in paths.values()
             ]
+            if picture:
+                _open(picture.path, lambda path: picture.create(), opening)
             if rescale:
                 folder = next(iter(paths.values())).parent
                 self._spool = Spool(spool_folders(folder), len(paths), channels)
@@ -119,39 +131,44 @@ class StemWriter:
         notices: list[str] = []
         for stem, writer in self._by_stem():
             notices += [*writer.notices, *copy_tags(song, writer.temporary, stem=stem)]
-        files = {stem: (writer.temporary, writer.path) for stem, writer in self._by_stem()}
+        if self._picture:
+            self._picture.draw()
+        files = [(file.temporary, file.path) for file in self._files()]
         self._publish(rename=ready(files) is not True)
         return list(dict.fromkeys(notices))
 
     def _by_stem(self) -> Iterator[tuple[str, AudioWriter]]:
         return zip(self._paths, self._writers, strict=True)
 
+    def _files(self) -> list[AudioWriter | SongPicture]:
+        return [*self._writers, *([self._picture] if self._picture else [])]
+
     def _publish(self, *, rename: bool) -> None:
-        for _, writer in self._by_stem() if rename else ():
-            writer.commit()
-            self._undo.callback(writer.path.unlink, missing_ok=True)
+        for file in self._files() if rename else ():
+            file.commit()
+            self._undo.callback(file.path.unlink, missing_ok=True)
         self._undo.pop_all()
         if self._spool:
             self._spool.close()
 
     def _encode(self, block: Block) -> None:
-        self._encoders.submit(lambda stem: self._writers[stem].write(block[:, stem]))
+        self._encoders.submit(lambda stem: self._encode_stem(stem, block[:, stem]))
 
-    def _open(
-        self,
-        path: Path,
-        sample_rate: int,
-        channels: int,
-        format: OutputFormat,
-        opening: ExitStack,
-    ) -> AudioWriter:
-        with _FOLDERS:
-            for folder in make_folders(path.parent):
-                opening.callback(_remove_if_empty, folder)
-            _refuse_place(path)
-            writer = open_writer(path, sample_rate, channels, format)
-        opening.callback(writer.discard)
-        return writer
+    def _encode_stem(self, stem: int, block: Block) -> None:
+        self._writers[stem].write(block)
+        if self._picture:
+            self._picture.push(stem, np.clip(block, -1, 1) if self.clips else block)
+
+
+def _open(path: Path, create: Callable[[Path], T], opening: ExitStack) -> T:
+    """Create a file and its folder; ``opening`` removes what is new."""
+    with _FOLDERS:
+        for folder in make_folders(path.parent):
+            opening.callback(_remove_if_empty, folder)
+        _refuse_place(path)
+        file = create(path)
+    opening.callback(file.discard)
+    return file
 
 
 def make_folders(folder: Path) -> Iterator[Path]:
@@ -226,6 +243,37 @@ def plan_outputs(
         if is_same_file(path, song):
             raise OutputError(f"{path} would replace the song itself. Choose another --output")
     return paths
+
+
+SPECTROGRAMS, PICTURE_SUFFIX = "spectrograms", ".png"
+"""The picture's value of ``{stem}``, and its extension, which tells it from a stem."""
+
+
+def plan_picture(song: Path, options: Options, *, folder: Path, model: str) -> Path | None:
+    """Return the path of the picture of one song, None if none was asked for.
+
+    ``{ext}`` is ``png``; an extension that the template spells out is replaced.
+
+    Args:
+        song: the input.
+        options: the template, and the extension of the stems.
+        folder: base of the relative path.
+        model: see :func:`plan_outputs`.
+
+    Raises:
+        ConfigError: see :func:`plan_outputs`.
+        OutputError: the picture would replace the song itself.
+    """
+    if not options.picture:
+        return None
+    template, extension = options.filename, options.output_format().extension
+    if template.casefold().endswith(f".{extension}"):
+        template = template[: -len(extension)] + "{ext}"
+    stems, suffix = [SPECTROGRAMS], PICTURE_SUFFIX[1:]
+    paths = plan_outputs(
+        song, stems, template=template, folder=folder, extension=suffix, model=model
+    )
+    return paths[SPECTROGRAMS]
 
 
 def check_template(template: str) -> None:

@@ -34,7 +34,7 @@ from stemcli.engine.events import (
 )
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import Options
-from stemcli.engine.outputs import Ready, plan_outputs
+from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.song import Result, SongJob, finite
 from stemcli.engine.stream import SeparationStream
@@ -85,6 +85,7 @@ MOST_CHANNELS = 64
 
 ELSEWHERE = frozenset(
     {"batch_size", "device", "existing", "filename", "fall_back_to_only_track", "output", "stems"}
+    | {"picture"}
 )
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
@@ -185,6 +186,11 @@ class Session:
             model=self.ensemble.name,
         )
 
+    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
+        """Return the path of the picture of ``song``, None if none was asked for."""
+        where = Path(self.options.output) / (folder or Path())
+        return plan_picture(Path(song), self.options, folder=where, model=self.ensemble.name)
+
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that determines the sound of the stems, as plain values.
@@ -212,7 +218,7 @@ class Session:
             song: any audio file that can be decoded.
             folder: sub-folder of the output folder, to mirror a tree.
             replace: whether to replace existing stems, regardless of the options.
-            ready: called with the temporary and final path of every stem when all are complete.
+            ready: called with the temporary and final path of every file when all are complete.
 
         Raises:
             StemError: the song cannot be separated; reported as ``TrackFailed`` before.
@@ -221,8 +227,10 @@ class Session:
         track = str((folder or Path()) / song.name)
         try:
             paths = self.plan(song, folder=folder)
-            if not replace and self._refuse_or_skip(track, paths):
-                return Result(paths, skipped=True)
+            picture = self.plan_picture(song, folder=folder)
+            files = [*paths.values(), *filter(None, [picture])]
+            if not replace and self._refuse_or_skip(track, files):
+                return Result(paths, skipped=True, picture=picture)
             return SongJob(
                 song,
                 paths,
@@ -234,6 +242,7 @@ class Session:
                 self._interrupted,
                 self._sent_notices,
                 self.ensemble.needs_peak_level,
+                picture,
             ).run()
         except StemError as error:
             self._emit(TrackFailed(track, str(error)))
@@ -284,15 +293,15 @@ class Session:
         """
         self._interrupted.set()
 
-    def _refuse_or_skip(self, track: str, paths: dict[str, Path]) -> bool:
+    def _refuse_or_skip(self, track: str, files: Sequence[Path]) -> bool:
         """Whether to skip a song because all outputs exist; if only some exist, it is redone."""
-        taken = [path for path in paths.values() if os.path.lexists(path)]
+        taken = [path for path in files if os.path.lexists(path)]
         if taken and self.options.existing == "refuse":
             raise OutputError(
                 f"{taken[0]} already exists. Add --overwrite or --skip-existing (in Python: "
                 "existing='overwrite' or 'skip')"
             )
-        skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
+        skip = self.options.existing == "skip" and all(map(os.path.exists, files))
         if skip:
             self._emit(TrackSkipped(track, "all stems exist"))
         return skip

@@ -22,6 +22,7 @@ from stemcli.engine.events import EventHandler, Notice, Progress, Stage, TrackFi
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, StemWriter
 from stemcli.engine.overlap_add import Block
+from stemcli.engine.picture import SongPicture
 from stemcli.engine.stream import SeparationStream
 
 LOUDEST = 2.0**31
@@ -44,6 +45,7 @@ class Result:
         skipped: whether the song was skipped because its outputs existed.
         wall_seconds: from the moment when a network was free for the song until its files were
             complete.
+        picture: path of the picture; None if none was asked for.
     """
 
     outputs: dict[str, Path]
@@ -52,6 +54,7 @@ class Result:
     gain: float = 1.0
     skipped: bool = False
     wall_seconds: float = 0.0
+    picture: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -74,6 +77,7 @@ class SongJob:
         interrupted: when set, waiting for a decoder stops.
         sent_notices: notices that are sent once per session and have been sent.
         needs_peak_level: whether the models need the peak of the whole song in advance.
+        picture: path of the picture; None to draw none.
     """
 
     song: Path
@@ -86,6 +90,7 @@ class SongJob:
     interrupted: threading.Event = field(default_factory=threading.Event)
     sent_notices: set[str] = field(default_factory=set)
     needs_peak_level: bool = False
+    picture: Path | None = None
 
     def run(self) -> Result:
         """Separate the song; either all stems are written or none.
@@ -95,8 +100,10 @@ class SongJob:
         """
         with self._open() as reader:
             info = reader.info
+            picture = self._new_picture(info)
             checked = finite(reader, self.song, info.sample_rate)
-            with self._open_writer(info) as writer, Prefetcher(checked) as blocks:
+            mixture = picture.measured(checked) if picture else checked
+            with self._open_writer(info, picture) as writer, Prefetcher(mixture) as blocks:
                 peak = self._measure() if self.needs_peak_level else 1.0
                 began, frames = self.on_device(
                     lambda ensemble: self._separate(blocks, info, peak, ensemble, writer)
@@ -109,11 +116,23 @@ class SongJob:
                     self._notice(message)
         seconds = time.monotonic() - began
         result = Result(
-            dict(self.paths), frames, info.sample_rate, writer.gain, wall_seconds=seconds
+            dict(self.paths),
+            frames,
+            info.sample_rate,
+            writer.gain,
+            wall_seconds=seconds,
+            picture=self.picture,
         )
         outputs = {stem: str(path) for stem, path in self.paths.items()}
-        self.on_event(TrackFinished(self.track, outputs, result.seconds, seconds))
+        drawn = str(self.picture) if self.picture else None
+        self.on_event(TrackFinished(self.track, outputs, result.seconds, seconds, drawn))
         return result
+
+    def _new_picture(self, info: AudioInfo) -> SongPicture | None:
+        if self.picture is None:
+            return None
+        title, stems = self.song.stem, list(self.paths)
+        return SongPicture(self.picture, title, stems, info.sample_rate, info.channels)
 
     def _open(self) -> AudioReader:
         number = self.options.track
@@ -132,14 +151,15 @@ class SongJob:
         start, end = self.options.start, self.options.end
         return open_audio(self.song, start=start, end=end, stream=stream, ended=self.interrupted)
 
-    def _open_writer(self, info: AudioInfo) -> StemWriter:
+    def _open_writer(self, info: AudioInfo, picture: SongPicture | None) -> StemWriter:
         format = self.options.output_format().resolve(info)
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
             problem = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
             raise ConfigError("Options", [f"{problem}; use --bit-depth 32f"])
         rescale = mode == "rescale" and format.clips
-        return StemWriter(self.paths, info.sample_rate, info.channels, format, rescale=rescale)
+        properties = (info.sample_rate, info.channels, format)
+        return StemWriter(self.paths, *properties, rescale=rescale, picture=picture)
 
     def _measure(self) -> float:
         """The peak of the selected part of the song, which is decoded once more for this."""

@@ -11,18 +11,16 @@ from matplotlib import colormaps, rcParams
 from matplotlib.figure import Figure
 from PIL import Image
 
+from stemcli.plots import COLORMAP, to_png
+from stemcli.spectrogram import ROWS, frequencies
 from trainers.plots import (
-    COLORMAP,
     COLUMNS,
     PANEL_INCHES,
-    ROWS,
     TICKS_HZ,
-    frequencies,
     heat_map,
     levels,
     spectrograms,
     to_pixels,
-    to_png,
 )
 
 RATE = 44_100

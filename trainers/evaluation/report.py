@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from model_zoo.files import staged
+from stemcli.plots import styled, to_png
 from stemcli.printable import printable_lines
 from trainers.evaluation.folder import MIXTURE, REPORT, SECONDS, Excerpt
 from trainers.evaluation.scoring import TrackScores, Wave
@@ -32,7 +33,7 @@ from trainers.evaluation.summary import (
     song_value,
     stems,
 )
-from trainers.plots import spectrograms, styled, to_png, to_svg
+from trainers.plots import spectrograms, to_svg
 
 COLOURS = ("#2a6f97", "#e07a1f", "#5a9e4b", "#a94fa0", "#b5352f", "#6b6b6b", "#c3a41c", "#33a9a0")
 """One for each method, in their order; safe for red-green colour blindness."""

@@ -162,7 +162,7 @@ def draw_search(trials: Trials, space: Space, title: str, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from trainers.plots import to_png
+    from stemcli.plots import to_png
 
     picture = to_png(search_figure(trials, space, title))
     with staged(path) as temporary:
@@ -173,7 +173,7 @@ def search_figure(trials: Trials, space: Space, title: str) -> Figure:
     """Two large plots and one for each hyperparameter, with one axis of scores."""
     from matplotlib.figure import Figure
 
-    from trainers.plots import styled
+    from stemcli.plots import styled
 
     rows = math.ceil(len(space.dimensions) / COLUMNS)
     with styled():

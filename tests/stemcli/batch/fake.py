@@ -22,7 +22,7 @@ from stemcli.engine.events import (
     TrackStarted,
 )
 from stemcli.engine.options import Options
-from stemcli.engine.outputs import Ready
+from stemcli.engine.outputs import Ready, plan_picture
 from stemcli.engine.song import Result
 
 SECONDS = 10.0  # length of every fake song
@@ -51,6 +51,10 @@ class FakeSession:
             stem: root / self.options.filename.format(stem=stem, **values) for stem in self.stems
         }
 
+    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
+        where = Path(self.options.output) / (folder or Path())
+        return plan_picture(Path(song), self.options, folder=where, model="fake")
+
     @property
     def settings(self) -> dict[str, Any]:
         return {"format": self.options.format, "overlap": self.options.overlap, "model": self.model}
@@ -67,7 +71,9 @@ class FakeSession:
         self.before(song)
         track = str((folder or Path()) / song.name)
         outputs = self.plan(song, folder=folder)
-        if self.options.existing == "skip" and all(path.exists() for path in outputs.values()):
+        picture = self.plan_picture(song, folder=folder)
+        files = [*outputs.values(), *filter(None, [picture])]
+        if self.options.existing == "skip" and all(path.exists() for path in files):
             self.on_event(TrackSkipped(track, "all stems exist"))
             return Result(outputs, skipped=True)
         self._read(song, track)
@@ -75,16 +81,18 @@ class FakeSession:
             if self.interrupted:
                 raise KeyboardInterrupt
             self.on_event(event)
-        renames = {stem: (beside(path), path) for stem, path in outputs.items()}
-        for temporary, path in renames.values():
+        renames = [(beside(path), path) for path in files]
+        for temporary, path in renames:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(f"{path.stem} of {song.name}")
         is_renamed_elsewhere = ready(renames) is True
-        for temporary, path in renames.values() if not is_renamed_elsewhere else ():
+        for temporary, path in renames if not is_renamed_elsewhere else ():
             temporary.replace(path)
         printed = {stem: str(path) for stem, path in outputs.items()}
-        self.on_event(TrackFinished(track, printed, SECONDS, 2.0))
-        return Result(outputs, round(SECONDS * RATE), RATE, wall_seconds=2.0)
+        drawn = str(picture) if picture else None
+        self.on_event(TrackFinished(track, printed, SECONDS, 2.0, drawn))
+        frames = round(SECONDS * RATE)
+        return Result(outputs, frames, RATE, wall_seconds=2.0, picture=picture)
 
     def interrupt(self) -> None:
         self.interrupted = True

@@ -14,7 +14,13 @@ from stemcli.batch.report import CSV_COLUMNS, BatchReport, TrackReport, check_re
 REPORT = BatchReport(
     (
         TrackReport(
-            "a, b.mp3", "done", "", {"vocals": "out/a/v.wav", "rest": "o/r.wav"}, 60.0, 15.0
+            "a, b.mp3",
+            "done",
+            "",
+            {"vocals": "out/a/v.wav", "rest": "o/r.wav"},
+            60.0,
+            15.0,
+            picture="out/a/spectrograms.png",
         ),
         TrackReport("b.mp3", "failed", 'it said "no"', {}, 0.0, 1.0, "Traceback ..."),
         TrackReport(
@@ -40,6 +46,11 @@ def test_json_report_is_read_back(tmp_path: Path) -> None:
     REPORT.write(tmp_path / "report.json")
     written = json.loads((tmp_path / "report.json").read_text())
     assert written == json.loads(json.dumps(REPORT.to_dict()))
+    assert [track["picture"] for track in written["tracks"]] == [
+        "out/a/spectrograms.png",
+        None,
+        None,
+    ]
     assert written["tracks"][2]["notices"] == ["it ends early", "it has no tags"]
 
 
@@ -48,7 +59,9 @@ def test_csv_report_is_read_back(tmp_path: Path) -> None:
     with (tmp_path / "report.CSV").open(newline="") as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert rows[1] == ["a, b.mp3", "done", "", "60.000", "15.000", "out/a/v.wav | o/r.wav", ""]
+    files = ["out/a/v.wav | o/r.wav", "", "out/a/spectrograms.png"]
+    assert rows[1] == ["a, b.mp3", "done", "", "60.000", "15.000", *files]
+    assert [row[7] for row in rows[2:]] == ["", ""]
     assert rows[3][6] == "it ends early | it has no tags"
     assert rows[2][2] == 'it said "no"'
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from stemcli.plots import to_png
 from tests.browser import browser
 from tests.trainers.evaluation.songs import RATE, LeakingMethod, NoiseTrack
 from trainers.data.multitrack import loudest
@@ -25,7 +26,7 @@ from trainers.evaluation.methods import MixtureMethod
 from trainers.evaluation.report import boxes, curves
 from trainers.evaluation.results import Heading, write_results
 from trainers.evaluation.summary import METRICS, published
-from trainers.plots import spectrograms, to_png
+from trainers.plots import spectrograms
 
 NAMES = ['A <b>& "B"', "Plain", "Zwölf"]
 

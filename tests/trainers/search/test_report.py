@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from stemcli.plots import to_png
 from tests.trainers.search.searches import OUTCOMES, built_in_space, events_of, plan_of, trials_of
-from trainers.plots import to_png
 from trainers.recipes.loading import load_recipe
 from trainers.search.report import (
     BEST,
