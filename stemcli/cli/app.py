@@ -134,7 +134,11 @@ COMMANDS = {
     "eval": CommandEntry(
         "trainers.cli.evaluate:command", "Measure quality and speed of models.", extra="eval"
     ),
+    "config": CommandEntry("stemcli.cli.config:group", "Keep your own defaults for options."),
     "doctor": CommandEntry("stemcli.cli.doctor:command", "Check the installation."),
+    "completion": CommandEntry(
+        "stemcli.cli.completion:command", "Complete commands in your shell with the Tab key."
+    ),
 }
 
 

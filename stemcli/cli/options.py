@@ -17,6 +17,7 @@ import click
 from click import BadParameter, Context, FloatRange, Parameter
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
+from stemcli.cli import candidates
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -121,6 +122,7 @@ MODEL = (
     click.option(
         "-m",
         "--model",
+        type=candidates.ModelName(),
         multiple=True,
         default=(DEFAULT_MODEL,),
         metavar="NAME|RUN|FILE",
@@ -130,6 +132,7 @@ MODEL = (
     ),
     click.option(
         "--phase-model",
+        type=candidates.ModelName("phase"),
         default="",
         metavar="NAME|RUN|FILE",
         help="Model that predicts the phase of each stem; if repeated, the last one wins."
@@ -138,11 +141,13 @@ MODEL = (
     click.option(
         "--stems",
         type=names,
+        shell_complete=candidates.stems,
         metavar="A,B",
         help="Write only these stems.  [default: all]",
     ),
     click.option(
         "--two-stems",
+        shell_complete=candidates.one_stem,
         default="",
         metavar="STEM",
         help="Write two stems: this one, and everything else.",
@@ -181,6 +186,7 @@ device_option = click.option(
     "-d",
     "--device",
     type=device,
+    shell_complete=candidates.devices,
     metavar="DEVICE",
     default="auto",
     show_default=True,
@@ -288,11 +294,10 @@ OUTPUT = (
         " (rescale), cut the peaks (clamp), or leave them (none, float only).",
     ),
     click.option(
-        "--skip-existing",
-        is_flag=True,
+        "--skip-existing/--no-skip-existing",
         help="Skip songs whose stems all exist; redo the rest.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace existing stems."),
+    click.option("--overwrite/--no-overwrite", help="Replace existing stems."),
 )
 
 

@@ -12,6 +12,7 @@ from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options, separation_options
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SONG = click.Path(path_type=Path, readable=False)
 
 @click.command(
     "separate",
+    cls=SettingsCommand,
     epilog=examples(
         ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
         ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "karaoke, as mp3"),

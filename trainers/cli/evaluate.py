@@ -19,6 +19,7 @@ from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options, network_options
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.printable import counted
 from trainers.evaluation.summary import METRICS, decibels
 
@@ -246,6 +247,8 @@ def folder_command(
 
 @click.command(
     "musdb",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem eval musdb --root musdb18hq", "score the bundled model on the 50 test songs"),
         ("stem eval musdb --sample", "use the free 7-second excerpts (downloads them)"),

@@ -16,6 +16,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options
 from stemcli.cli.options import device as device_name
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
 from trainers.cluster.job import WAIT, TrainingJob
@@ -180,6 +181,8 @@ RESUME_HINT = "To resume, run the same command with --resume."
 
 @click.command(
     "train",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem train --data songs", "a new network, with the default recipe"),
         ("stem train --data songs --from melroformer -o runs/mine", "start from a trained model"),

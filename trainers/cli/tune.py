@@ -15,6 +15,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.train import (
     SHORTCUTS,
@@ -40,6 +41,8 @@ TRIALS = 16
 
 @click.command(
     "tune",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem tune melroformer --data songs", f"{TRIALS} trials around a small recipe"),
         ("stem tune melroformer --trials 4", "on synthetic songs, to try it out"),
