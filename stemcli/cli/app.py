@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -28,6 +28,9 @@ from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
 from stemcli.process import complete_environment
 from stemcli.streams import is_incomplete, secure_streams
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 OWN_PACKAGES = ("model_zoo", "stemcli", "trainers")
 
@@ -76,6 +79,17 @@ class LazyGroup(click.Group):
         """List names and one-line descriptions without loading any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Propose commands without loading them, and the options of the group."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -152,7 +166,8 @@ class Stem(LazyGroup):
             CommandMisused: an argument is empty.
         """
         ctx.meta[WORDS] = tuple(args)
-        refuse_empty(args)
+        if not ctx.resilient_parsing:  # a shell completes a line before it is complete
+            refuse_empty(args)
         return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -318,6 +333,10 @@ def main() -> NoReturn:
     """Entry point of ``stem`` and ``python -m stemcli``; always ends the process."""
     secure_streams()
     complete_environment()
+    if "_STEM_COMPLETE" in os.environ:
+        from stemcli.cli.completion import answer
+
+        raise SystemExit(answer(os.environ["_STEM_COMPLETE"]))
     tidy_up_when_ended()
     code: str | int | None = 0
     try:

@@ -49,12 +49,12 @@ class ModelName(click.types.StringParamType):
     """The name of a model, the folder of a run, or a weights file.
 
     Args:
-        role: kind of output of the models that shells propose.
+        role: kind of output of the models that shells propose; None for any.
     """
 
     name = "text"
 
-    def __init__(self, role: Role = "stems") -> None:
+    def __init__(self, role: Role | None = "stems") -> None:
         self.role = role
 
     def split_envvar_value(self, rv: str) -> list[str]:
@@ -69,7 +69,7 @@ class ModelName(click.types.StringParamType):
         found = (
             name
             for name, card in all_cards().items()
-            if role(card.architecture) == self.role and is_installed(card)
+            if self.role in (None, role(card.architecture)) and is_installed(card)
         )
         return [*files(ctx, param, incomplete), *beginning_with(incomplete, found)]
 
@@ -100,16 +100,6 @@ def models_and_architectures(
     from model_zoo.registry import ARCHITECTURES
 
     return beginning_with(incomplete, dict.fromkeys([*all_cards(), *ARCHITECTURES]))
-
-
-def recipes(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Propose the bundled recipes; where none fits, the shell lists files."""
-    from importlib import resources
-
-    folder = resources.files("trainers.recipes")
-    names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
-    found = beginning_with(incomplete, (name for name in names if not name.startswith("__")))
-    return [*files(context, parameter, incomplete), *found]
 
 
 def stems(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

@@ -285,7 +285,7 @@ class Choice:
     def weaker(self) -> Iterator[str]:
         """Settings that exclude an option from a stronger source."""
         for pair in EXCLUSIVE:
-            if all(self.value(key) not in NOT_GIVEN for key in pair):
+            if all(key in self.names and self.value(key) not in NOT_GIVEN for key in pair):
                 weak, strong = sorted(pair, key=self.rank, reverse=True)
                 if self.rank(weak) > self.rank(strong):
                     yield self.names[weak]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from stemcli.cli import candidates
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
@@ -53,7 +54,7 @@ def command() -> None:
         ("stem data check musdb18 --layout musdb18", "name the layout instead of detecting it"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=songs)
+@click.argument("folder", metavar="DIR", type=songs, shell_complete=candidates.files)
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),

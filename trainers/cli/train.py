@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from model_zoo.errors import CheckpointError, UsageError
 from model_zoo.parsing import parse_json, read_text
+from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options
@@ -20,9 +21,13 @@ from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
 from trainers.cluster.job import WAIT, TrainingJob
-from trainers.config import Recipe
 from trainers.config.data import Layout
-from trainers.recipes.loading import load_recipe, recipe_names
+from trainers.recipes import recipe_names
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from trainers.config import Recipe
 
 DEFAULT = "quick"
 SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layout"}
@@ -50,6 +55,8 @@ def choose_recipe(
         ConfigError: the recipe has errors; all of them are reported.
         CheckpointError: there is no run to resume, or its recipe is missing.
     """
+    from trainers.recipes.loading import load_recipe
+
     more = [f"{SHORTCUTS[key]}={value}" for key, value in shortcuts.items() if value is not None]
     chosen = name or (recipe_of(run) if run else DEFAULT)
     network = network_of(origin) if origin and not name and not run else ()
@@ -127,6 +134,14 @@ def _values(file: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def recipe_candidates(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Propose the bundled recipes to a shell; where none fits, it lists files."""
+    found = candidates.beginning_with(incomplete, recipe_names())
+    return [*candidates.files(context, parameter, incomplete), *found]
+
+
 TABLE = ".csv"
 
 
@@ -140,6 +155,12 @@ class FolderOrUrl(click.ParamType[Path]):
         from stemcli.remote_path import as_path
 
         return as_path(value) if isinstance(value, str) else value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Let the shell list folders."""
+        return candidates.folders(ctx, param, incomplete)
 
 
 def songs(text: str) -> Path:
@@ -162,6 +183,7 @@ validation_option = click.option(
     "--validation",
     multiple=True,
     type=songs,
+    shell_complete=candidates.files,
     metavar="DIR|FILE",
     help="Validation songs, never trained on: folders with mixture.* and one file per stem, or any"
     " other layout; may be repeated.",
@@ -198,6 +220,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 )
 @click.option(
     "--recipe",
+    shell_complete=recipe_candidates,
     default="",
     metavar="NAME|FILE",
     help=f"A YAML file, or one of the bundled recipes: {', '.join(recipe_names())}."
@@ -206,6 +229,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 @click.option(
     "--data",
     type=songs,
+    shell_complete=candidates.files,
     metavar="DIR|FILE",
     help="Folder with the songs, or a CSV file that lists them.  [with --cluster the default is"
     " synthetic songs]",
@@ -225,6 +249,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 @click.option(
     "--from",
     "origin",
+    type=candidates.ModelName(None),
     default="",
     metavar="NAME|RUN|FILE",
     help="Start from the weights of a model, a run or a .safetensors file. Without --recipe, that"
@@ -245,6 +270,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
     "-d",
     "--device",
     type=device_name,
+    shell_complete=candidates.devices,
     default="auto",
     show_default=True,
     metavar="DEVICE",
