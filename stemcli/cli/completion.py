@@ -15,7 +15,12 @@ from io import StringIO
 from pathlib import Path
 
 import click
-from click.shell_completion import FishComplete, add_completion_class, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    FishComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
@@ -36,6 +41,16 @@ class StemFishComplete(FishComplete):
     )
 
 
+class StemBashComplete(BashComplete):
+    """Completion for bash, which splits ``--format=fl`` into three words."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one to complete, and that word."""
+        words, incomplete = super().get_completion_args()
+        return [word for word in words if word != "="], incomplete
+
+
+add_completion_class(StemBashComplete)
 add_completion_class(StemFishComplete)
 
 
@@ -60,12 +75,13 @@ def command(shell: str | None, install: bool, console: Console) -> None:
     script = script_for(chosen)
     if not install:
         console.document({"shell": chosen, "script": script})
-        console.result(script.rstrip("\n"))
+        for line in script.splitlines():
+            console.result(line)
         return
     done = PLACES[chosen]().install(script)
-    console.document({"shell": chosen, "written": done})
-    for path in done:
-        console.line(f"Wrote {path}")
+    console.document({"shell": chosen, "written": list(done)})
+    for path, what in done.items():
+        console.line(f"{what} {path}")
     if not done:
         console.line("Everything is in place already.")
     console.line(PLACES[chosen]().next_step)
@@ -80,10 +96,8 @@ def detect_shell(path: str) -> str:
     name = Path(path).name.removesuffix(".exe")
     if name in SHELLS:
         return name
-    found = f"{path} is" if path else "SHELL is not set, or your shell is"
-    raise UsageError(
-        f"{found} not one of {', '.join(SHELLS)}. Name one of them, e.g.: stem completion bash"
-    )
+    found = f"Your shell {path} is not one of {', '.join(SHELLS)}" if path else "SHELL is not set"
+    raise UsageError(f"{found}. Name the shell to complete in, e.g.: stem completion bash")
 
 
 def script_for(shell: str) -> str:
@@ -136,19 +150,22 @@ class Place:
     startup: Path | None = None
     line: str = ""
 
-    def install(self, text: str) -> list[str]:
-        """Write the script, and the line if it is missing; returns the changed files.
+    def install(self, text: str) -> dict[str, str]:
+        """Write the script, and the line if it is missing.
+
+        Returns:
+            for each changed file, what was done to it.
 
         Raises:
             OutputError: a file cannot be written.
         """
-        changed = []
+        changed = {}
         if not self.script.is_file() or self.script.read_text("utf-8") != text:
             with staged(self.script) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-            changed.append(str(self.script))
+            changed[str(self.script)] = "Wrote"
         if self.startup and add_line(self.startup, self.line):
-            changed.append(str(self.startup))
+            changed[str(self.startup)] = "Added a line to"
         return changed
 
 
@@ -182,7 +199,7 @@ def bash_place() -> Place:
     rc = Path.home() / ".bashrc"
     if has_bash_completion(rc):
         return Place(script, "Open a new terminal to use it.")
-    line = f". {quoted(script)}  # completion of stem"
+    line = f"[ ! -f {quoted(script)} ] || . {quoted(script)}  # completion of stem"
     return Place(script, f"Open a new terminal to use it, or run: . {quoted(script)}", rc, line)
 
 
@@ -209,7 +226,8 @@ def zsh_place() -> Place:
     script = data_home() / "zsh" / "site-functions" / f"_{PROGRAM}"
     rc = Path(os.environ.get("ZDOTDIR") or Path.home()) / ".zshrc"
     system = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }"
-    line = f"{system}; source {quoted(script)}  # completion of stem"
+    load = f"[[ ! -f {quoted(script)} ]] || source {quoted(script)}"
+    line = f"{system}; {load}  # completion of stem"
     return Place(script, "Open a new terminal to use it, or run: exec zsh", rc, line)
 
 

@@ -235,6 +235,8 @@ def cast(setting: Setting, text: str) -> Any:
     """
     option = next(option for option in SEPARATION.params if key_of(option) == setting.key)
     value = split_list(text) if option.multiple else text
+    if not value:
+        raise click.BadParameter("no name was given")
     return option.type_cast_value(click.Context(SEPARATION), value)
 
 
