@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model_zoo.errors import ConfigError, OutputError, UnknownNameError, UsageError, nearest
-from model_zoo.files import settings_file, staged
+from model_zoo.files import SETTINGS_VARIABLE, settings_file, staged
 from model_zoo.parsing import MOST_TOML, parse_toml, read_text, shortened, shown
 
 PREFIX = "STEM_"
 """Prefix of the environment variables."""
 
-OTHER_VARIABLES = ("STEM_HOME", "STEM_CACHE", "STEM_CONFIG")
+OTHER_VARIABLES = ("STEM_HOME", "STEM_CACHE", SETTINGS_VARIABLE)
 """Environment variables of Stem that are not settings."""
 
 TESTS = "STEM_TEST_"
@@ -139,7 +139,7 @@ def _parse(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> str:
-    if str(file) == os.devnull:
+    if str(file) == os.devnull or _is_in_a_closed_folder(file):
         return ""
     try:
         return read_text(file, MOST_TOML).removeprefix("\ufeff")  # Notepad's byte order mark
@@ -156,6 +156,19 @@ def _read(file: Path) -> str:
         ) from error
     except ValueError as error:
         raise ConfigError(f"The settings in {file}", [f"{error}, which is too long"]) from error
+
+
+def _is_in_a_closed_folder(file: Path) -> bool:
+    """Whether the home folder is another user's, as in containers; then there are no settings."""
+    if SETTINGS_VARIABLE in os.environ:
+        return False
+    try:
+        file.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def parse_toml_of(file: Path, text: str) -> dict[str, Any]:

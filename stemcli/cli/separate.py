@@ -39,6 +39,7 @@ def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Co
 
     Every stem keeps the length, sample rate and channels of the song, and the stems add up to the
     song. If a song cannot be read, the error is reported and the other songs are separated.
+    Options that you always use can be kept with stem config.
     """
     from stemcli.batch.library import LibrarySong
     from stemcli.batch.run import separate_songs

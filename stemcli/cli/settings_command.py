@@ -16,7 +16,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from model_zoo.errors import StemError, revived
+from model_zoo.errors import OutputError, StemError, revived
 from stemcli.printable import printable
 from stemcli.settings import (
     SETTINGS,
@@ -217,7 +217,11 @@ def key_of(option: click.Parameter) -> str:
 def read_or_problem() -> tuple[Values, StemError | None]:
     """The settings in the file, or none and the error that says why it cannot be used."""
     try:
-        return read_settings(settings_file()), None
+        file = settings_file()
+    except OutputError:  # there is no home folder, so there is no file
+        return {}, None
+    try:
+        return read_settings(file), None
     except StemError as error:
         return {}, error
 

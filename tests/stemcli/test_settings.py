@@ -118,6 +118,22 @@ def test_a_file_in_another_encoding(file: Path) -> None:
         read_settings(file)
 
 
+def test_a_home_folder_of_another_user_holds_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers run under any user number while HOME stays /root. Root may enter every folder,
+    so the refusal is simulated."""
+
+    def refuse(path: Path, **more: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(UsageError, match=r"cannot be read \(Permission denied\)"):
+        read_settings(tmp_path / "config.toml")  # STEM_CONFIG is set in tests
+    monkeypatch.delenv("STEM_CONFIG")
+    assert read_settings(tmp_path / "config.toml") == {}
+
+
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be read \(it is not a regular file\)"):
         read_settings(tmp_path)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import pytest
 
-from model_zoo.errors import DeviceError
+from model_zoo.errors import DeviceError, OutputError
 from stemcli.batch.report import BatchReport
 from stemcli.cli.batch import command as batch
 from stemcli.cli.settings_command import SettingsCommand, key_of
@@ -291,6 +291,17 @@ def test_a_damaged_file_stops_the_commands_that_read_it_but_not_their_help(
     assert result.stderr.startswith(f"Error: The settings in {file}: the file is not valid TOML")
     for works in (["separate", "--help"], ["models", "list"], ["config", "path"]):
         assert run_stem(*works).exit_code == 0
+
+
+def test_without_a_home_folder_there_are_no_settings(
+    separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise OutputError("There is no home folder")
+
+    monkeypatch.setattr("stemcli.cli.settings_command.settings_file", no_home)
+    monkeypatch.setenv("STEM_FORMAT", "mp3")
+    assert separate().format == "mp3"
 
 
 def test_misspelled_variables_get_a_note(
