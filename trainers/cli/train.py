@@ -19,14 +19,13 @@ from stemcli.cli.options import NumberRange, console_options
 from stemcli.cli.options import device as device_name
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
+from trainers.cli.parameters import FolderOrUrl, recipe_candidates
 from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
 from trainers.cluster.job import WAIT, TrainingJob
 from trainers.config.data import Layout
 from trainers.recipes import recipe_names
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from trainers.config import Recipe
 
 DEFAULT = "quick"
@@ -134,33 +133,7 @@ def _values(file: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def recipe_candidates(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    """Propose the bundled recipes to a shell; where none fits, it lists files."""
-    found = candidates.beginning_with(incomplete, recipe_names())
-    return [*candidates.files(context, parameter, incomplete), *found]
-
-
 TABLE = ".csv"
-
-
-class FolderOrUrl(click.ParamType[Path]):
-    """A local folder, or a URL."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Turn the argument into a path."""
-        from stemcli.remote_path import as_path
-
-        return as_path(value) if isinstance(value, str) else value
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        """Let the shell list folders."""
-        return candidates.folders(ctx, param, incomplete)
 
 
 def songs(text: str) -> Path:

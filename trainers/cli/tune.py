@@ -18,11 +18,10 @@ from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
+from trainers.cli.parameters import FolderOrUrl, recipe_candidates
 from trainers.cli.train import (
     SHORTCUTS,
-    FolderOrUrl,
     layout_option,
-    recipe_candidates,
     resume_hint,
     set_option,
     songs,
