@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and the user's data folder."""
+"""Files that are either complete or absent, and the user's folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -21,6 +21,12 @@ SUFFIX = ".safetensors"
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a full disk, an exhausted quota, or a file larger than allowed."""
+
+SETTINGS_VARIABLE = "STEM_CONFIG"
+"""Environment variable that names the file of the user's settings."""
+
+SETTINGS_NAME = "config.toml"
+"""Name of that file in the configuration folder."""
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.part")
 """Names of files that :func:`staged` has not renamed yet."""
@@ -100,11 +106,28 @@ def data_folder() -> Path:
     Raises:
         OutputError: see :func:`temporary_home`.
     """
+    return _platform_folder(platformdirs.user_data_path, Path(".local", "share", "stem"))
+
+
+def settings_file() -> Path:
+    """File of the user's settings: STEM_CONFIG, or one in the platform's configuration folder.
+
+    Raises:
+        OutputError: see :func:`temporary_home`.
+    """
+    named = os.environ.get(SETTINGS_VARIABLE)
+    if named:
+        return Path(os.path.expanduser(named))
+    folder = _platform_folder(platformdirs.user_config_path, Path(".config", "stem"))
+    return folder / SETTINGS_NAME
+
+
+def _platform_folder(find: Callable[..., Path], below_home: Path) -> Path:
     try:
-        folder = platformdirs.user_data_path("stem", False)
+        folder = find("stem", False)
     except RuntimeError:  # without a home, newer versions raise and older ones keep the "~"
         folder = Path()
-    return folder if folder.is_absolute() else temporary_home() / ".local" / "share" / "stem"
+    return folder if folder.is_absolute() else temporary_home() / below_home
 
 
 def temporary_home() -> Path:

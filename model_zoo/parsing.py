@@ -95,8 +95,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it is invalid, too long or too deeply nested.
     """
+    return parse_toml(read_text(path, MOST_TOML))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse a short TOML document.
+
+    Raises:
+        ValueError: it is invalid or too deeply nested.
+    """
     try:
-        text = read_text(path, MOST_TOML)
         dots = max(line.count(".") for line in text.split("\n"))
         if dots > MOST_DOTS:
             raise ValueError(f"it has a line with {dots:,} dots")

@@ -1,4 +1,7 @@
-"""Settings for all tests: no deadlines, one thread, default signal handlers, real recordings."""
+"""Settings for all tests: no deadlines, one thread, default signal handlers, real recordings.
+
+The user's own settings of Stem do not apply: STEM_CONFIG names the null device.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,12 @@ settings.load_profile("stem")
 # Shells start background jobs with these ignored, and child processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Tests, and the processes that they start, neither see nor change the settings of the developer.
+for _name in [*os.environ]:
+    if _name.startswith("STEM_") and not _name.startswith("STEM_TEST_"):
+        del os.environ[_name]
+os.environ["STEM_CONFIG"] = os.devnull
 
 torch.set_num_threads(1)  # threads only slow down networks as small as those in tests
 

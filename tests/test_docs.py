@@ -19,6 +19,7 @@ import yaml
 
 from stemcli.cli.app import COMMANDS
 from stemcli.engine.events import Event
+from stemcli.settings import SETTINGS
 from trainers.config import PoolRecipe, Recipe, StageRecipe
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +98,13 @@ def test_every_event_and_its_fields_are_documented() -> None:
     assert known.keys() - documented.keys() == INTERNAL
     for name in known.keys() - INTERNAL:
         assert known[name] - {"trace"} <= documented[name], name
+
+
+def test_every_setting_is_documented() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \| (.+) \| (.+) \|$", TEXTS["docs/settings.md"], re.M
+    )
+    assert rows == [(s.key, s.variable, s.kind, s.meaning) for s in SETTINGS.values()]
 
 
 def anchors(text: str) -> set[str]:

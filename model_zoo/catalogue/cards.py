@@ -26,7 +26,14 @@ from model_zoo.errors import (
     UsageError,
     WeightsError,
 )
-from model_zoo.files import SUFFIX, data_folder, sha256
+from model_zoo.files import (
+    SETTINGS_NAME,
+    SETTINGS_VARIABLE,
+    SUFFIX,
+    data_folder,
+    settings_file,
+    sha256,
+)
 from model_zoo.parsing import read_toml, shortened
 
 BUNDLED = Path(__file__).with_name("bundled")
@@ -233,6 +240,11 @@ def card_path(name: str) -> Path:
     return files[name]
 
 
+def card_names() -> list[str]:
+    """Names of all models, bundled ones first, even if their cards are damaged."""
+    return [*_card_files()]
+
+
 def is_known(name: str) -> bool:
     """Whether a model has this name, even if its card is damaged."""
     return name in _card_files()
@@ -259,13 +271,23 @@ def check_new_name(name: str, option: str = "--name") -> None:
         )
     if not NAME_RULE.fullmatch(name):
         raise ConfigError(option, [_name_mistake(name)])
+    if _is_settings(zoo_home() / f"{name}.toml"):
+        raise ConfigError(
+            option, [f"{name!r} names the file of your settings. Use another, e.g. my-{name}"]
+        )
 
 
 def _card_files() -> dict[str, Path]:
     bundled, own = (sorted(folder.glob("*.toml")) for folder in (BUNDLED, zoo_home()))
     return {path.stem: path for path in bundled} | {
-        path.stem: path for path in own if not is_bundled(path.stem)
+        path.stem: path for path in own if not is_bundled(path.stem) and not _is_settings(path)
     }
+
+
+def _is_settings(path: Path) -> bool:
+    """Whether a file holds the settings: on macOS they and the zoo share a folder."""
+    may_be = path.name == SETTINGS_NAME or SETTINGS_VARIABLE in os.environ
+    return may_be and path.absolute() == settings_file().absolute()
 
 
 def _can_be_listed(stem: str) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -30,6 +30,9 @@ from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
 from stemcli.process import complete_environment
 from stemcli.streams import is_incomplete, secure_streams
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 OWN_PACKAGES = ("model_zoo", "stemcli", "trainers")
 
@@ -81,6 +84,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             names = self.list_commands(ctx)
             formatter.write_dl([(name, self.table[name].help) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Propose commands without loading them, and the options of the group."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in self.table.items()
+            if entry.is_listed and name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -140,7 +154,11 @@ COMMANDS = {
     "eval": CommandEntry(
         "trainers.cli.evaluate:command", "Measure quality and speed of models.", extra="eval"
     ),
+    "config": CommandEntry("stemcli.cli.config:group", "Keep your own defaults for options."),
     "doctor": CommandEntry("stemcli.cli.doctor:command", "Check the installation."),
+    "completion": CommandEntry(
+        "stemcli.cli.completion:command", "Complete commands in your shell with the Tab key."
+    ),
     "help": CommandEntry("stemcli.cli.help:command", "Show help.", is_listed=False),
     "version": CommandEntry("stemcli.cli.help:version", "Show the version.", is_listed=False),
 }
@@ -156,7 +174,8 @@ class Stem(LazyGroup):
             CommandMisused: an argument is empty.
         """
         ctx.meta[WORDS] = tuple(args)
-        refuse_empty(args)
+        if not ctx.resilient_parsing:  # a shell completes a line before it is complete
+            refuse_empty(args)
         try:
             return super().parse_args(ctx, other_tools.with_dashes(args))
         except click.NoSuchOption as error:
@@ -350,6 +369,10 @@ def main() -> NoReturn:
     """Entry point of ``stem`` and ``python -m stemcli``; always ends the process."""
     secure_streams()
     complete_environment()
+    if "_STEM_COMPLETE" in os.environ:
+        from stemcli.cli.completion import answer
+
+        raise SystemExit(answer(os.environ["_STEM_COMPLETE"]))
     tidy_up_when_ended()
     code: str | int | None = 0
     try:

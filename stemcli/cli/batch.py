@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from model_zoo.errors import MissingExtraError
+from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
 from stemcli.cli.options import report as report_path
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 
 if TYPE_CHECKING:
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
 
 @click.command(
     "batch",
+    cls=SettingsCommand,
     epilog=examples(
         ("stem batch Music", "every song below Music, into separated/ with the same sub-folders"),
         ("stem batch Music -o Stems --report stems.csv", "run it again to resume"),
         ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but live recordings"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=folder_or_url)
+@click.argument("folder", metavar="DIR", type=folder_or_url, shell_complete=candidates.folders)
 @click.option(
     "--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders too."
 )
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     "--report",
     "report_file",
     type=report_path,
+    shell_complete=candidates.files,
     metavar="FILE",
     help="Write the result of each song to a .json or .csv file.",
 )
@@ -87,7 +91,7 @@ def command(
     that no two songs would write the same file. Failed songs are listed at the end; they do not
     stop the others. A journal in the output folder records finished songs: after an interruption,
     run the same command again to separate only songs that are missing, changed or failed, or add
-    --overwrite to redo all.
+    --overwrite to redo all. Options that you always use can be kept with stem config.
     """
     from stemcli.batch.executor import open_local
     from stemcli.batch.journal import Journal

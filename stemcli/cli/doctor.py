@@ -172,6 +172,23 @@ def zoo() -> Iterator[Check]:
     yield Check("zoo", found, not problem, advice)
 
 
+def settings() -> Iterator[Check]:
+    """The settings in force, and variables that look like a misspelled one."""
+    from stemcli.cli.config import settings_in_force
+    from stemcli.cli.settings_command import variable_notes
+    from stemcli.settings import settings_file
+
+    rows, damage = settings_in_force()
+    problems = [str(damage)] if damage else []
+    problems += [row.problem.rstrip(".") for row in rows if row.problem]
+    changed = [f"{row.key} = {row.text} ({row.where})" for row in rows if row.source != "default"]
+    in_force = ", ".join(changed) or f"none, neither in {settings_file()} nor in the environment"
+    found = "; ".join(problems) or in_force
+    yield Check("settings", found, not problems, "To see all, run stem config show")
+    for note in variable_notes():
+        yield Check("environment", note.removeprefix("Note: "))
+
+
 def disk() -> Iterator[Check]:
     """The space for stems in the current folder, and for temporary files."""
     here, temporary = Path.cwd(), Path(tempfile.gettempdir())
@@ -227,6 +244,7 @@ CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "ffmpeg": ffmpeg,
     "soundfile": soundfile,
     "zoo": zoo,
+    "settings": settings,
     "disk": disk,
     "models": models,
 }

@@ -12,6 +12,7 @@ from model_zoo import registry
 from model_zoo.catalogue.cards import cards
 from model_zoo.catalogue.unknown import not_usable, unknown_model
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
+from stemcli.cli import candidates
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, millions, quoted, size
@@ -303,7 +304,7 @@ def row(card: Card, role: Role, is_installed: bool) -> tuple[str, ...]:
         ("stem models list", "see what is left"),
     ),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=candidates.own_models)
 @console_options
 def remove_command(name: str, console: Console) -> None:
     """Remove a model that you added; bundled models cannot be removed."""
@@ -322,7 +323,7 @@ def remove_command(name: str, console: Console) -> None:
         ("stem models verify melroformer --quiet", "check one; see the exit code"),
     ),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=candidates.models)
 @console_options
 def verify_command(name: str | None, console: Console) -> None:
     """Check the weights of one model, or of all, against the checksums on their cards."""

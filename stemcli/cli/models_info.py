@@ -14,9 +14,8 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import CheckpointError, ConfigError, UsageError
-from model_zoo.introspection import LayerInfo, build_on_meta, layer_tree
 from model_zoo.parsing import parse_change
-from model_zoo.separator import Separator
+from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory, millions, quoted, size
 from stemcli.cli.models import USES, WITHOUT_STEMS
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord
-    from model_zoo.separator import Role
+    from model_zoo.introspection import LayerInfo
+    from model_zoo.separator import Role, Separator
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|https?://|arXiv")
 """Pattern of a docstring paragraph that names the paper."""
@@ -59,6 +59,8 @@ class Blueprint:
             UnknownNameError: there is no such architecture.
             ConfigError: options are unknown or contradict each other, or the network is too large.
         """
+        from model_zoo.introspection import build_on_meta, layer_tree
+
         try:
             network = build_on_meta(name, options)
             return cls(name, network, layer_tree(network))
@@ -155,7 +157,7 @@ ANOTHER = "An architecture has that name too. Try: stem models info {} --archite
         ("stem models info runs/mine", "the best weights of a run"),
     ),
 )
-@click.argument("name", metavar="NAME|RUN|FILE")
+@click.argument("name", metavar="NAME|RUN|FILE", shell_complete=candidates.models_and_architectures)
 @click.option(
     "--architecture",
     "as_architecture",
@@ -285,6 +287,7 @@ def in_zoo(name: str) -> ResolvedModel:
     """A model of the zoo."""
     from model_zoo import weights
     from model_zoo.catalogue.cards import card_path, find, is_installed
+    from model_zoo.introspection import build_on_meta, layer_tree
 
     card = find(name)
     if not is_installed(card):
@@ -307,6 +310,7 @@ def at_path(name: str) -> ResolvedModel:
     from model_zoo import weights
     from model_zoo.catalogue.install import described
     from model_zoo.catalogue.resolve import resolve_weights
+    from model_zoo.introspection import layer_tree
 
     path = resolve_weights(name)
     content = weights.read(path)

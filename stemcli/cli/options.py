@@ -17,7 +17,8 @@ import click
 from click import BadParameter, Context, FloatRange, Parameter
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
-from stemcli.cli.other_tools import other_tools_options, take_other_options
+from stemcli.cli import candidates
+from stemcli.cli.other_tools import other_tools_options
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -142,6 +143,7 @@ MODEL = (
     click.option(
         "-m",
         "--model",
+        type=candidates.ModelName(),
         multiple=True,
         default=(DEFAULT_MODEL,),
         metavar="NAME|RUN|FILE",
@@ -151,6 +153,7 @@ MODEL = (
     ),
     click.option(
         "--phase-model",
+        type=candidates.ModelName("phase"),
         default="",
         metavar="NAME|RUN|FILE",
         help="Model that predicts the phase of each stem; if repeated, the last one wins."
@@ -159,11 +162,13 @@ MODEL = (
     click.option(
         "--stems",
         type=names,
+        shell_complete=candidates.stems,
         metavar="A,B",
         help="Write only these stems.  [default: all]",
     ),
     click.option(
         "--two-stems",
+        shell_complete=candidates.one_stem,
         default="",
         metavar="STEM",
         help="Write two stems: this one, and everything else.",
@@ -202,6 +207,7 @@ device_option = click.option(
     "-d",
     "--device",
     type=device,
+    shell_complete=candidates.devices,
     metavar="DEVICE",
     default="auto",
     show_default=True,
@@ -315,11 +321,10 @@ OUTPUT = (
         " spectrograms.",
     ),
     click.option(
-        "--skip-existing",
-        is_flag=True,
+        "--skip-existing/--no-skip-existing",
         help="Skip songs whose stems all exist; redo the rest.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace existing stems."),
+    click.option("--overwrite/--no-overwrite", help="Replace existing stems."),
 )
 
 
@@ -344,7 +349,7 @@ def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
-        options, rest = _split(take_other_options(values))
+        options, rest = _split(values)
         return command(options=options, **rest)
 
     options = (*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, JOBS, other_tools_options)

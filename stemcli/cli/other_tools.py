@@ -8,7 +8,7 @@ Music-Source-Separation-Training (MSST) of 2025 and open-unmix 1.3; underscores 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,40 +225,34 @@ def other_tools_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def take_other_options(values: Mapping[str, Any]) -> dict[str, Any]:
+def take_other_options(ctx: click.Context) -> None:
     """Move the values of other tools' options to our own parameters.
 
     Args:
-        values: all parameters of the running command.
+        ctx: context of a parsed command.
 
     Raises:
         click.UsageError: two options give one parameter different values.
         click.BadParameter: our option does not accept the value.
     """
-    rest = dict(values)
     setters: dict[str, str] = {}
     for row in ACCEPTED:
-        typed = rest.pop(row.parameter)
+        typed = ctx.params.pop(row.parameter, None)
         if not typed:
             continue
-        ours, value = _as_ours(row, typed)
-        other = setters.get(row.field, ours)
-        if other and rest[row.field] != value:
+        ours = next(each for each in ctx.command.params if each.name == row.field)
+        if ctx.get_parameter_source(row.field) == ParameterSource.COMMANDLINE:
+            setters.setdefault(row.field, ours.opts[-1])
+        text = row.value or row.convert(typed)
+        value = ours.type_cast_value(ctx, (text,) if ours.multiple else text)
+        if row.field in setters and ctx.params[row.field] != value:
             raise click.UsageError(
-                f"{row.spellings[-1]} and {other} contradict each other; use one of them."
+                f"{row.spellings[-1]} and {setters[row.field]} contradict each other; use one of"
+                " them."
             )
-        rest[row.field], setters[row.field] = value, row.spellings[-1]
-    return rest
-
-
-def _as_ours(row: OtherOption, typed: str) -> tuple[str, Any]:
-    """Our option, if it is on the command line too, and the value for its parameter."""
-    ctx = click.get_current_context()
-    parameter = next(each for each in ctx.command.params if each.name == row.field)
-    is_typed = ctx.get_parameter_source(row.field) == ParameterSource.COMMANDLINE
-    text = row.value or row.convert(typed)
-    value = parameter.type_cast_value(ctx, (text,) if parameter.multiple else text)
-    return parameter.opts[-1] if is_typed else "", value
+        setters[row.field] = row.spellings[-1]
+        ctx.params[row.field] = value
+        ctx.set_parameter_source(row.field, ParameterSource.COMMANDLINE)
 
 
 def with_dashes(words: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from model_zoo.errors import UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options, separation_options
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SONG = click.Path(path_type=Path, readable=False)
 
 @click.command(
     "separate",
+    cls=SettingsCommand,
     epilog=examples(
         ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
         ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "karaoke, as mp3"),
@@ -37,6 +39,7 @@ def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Co
 
     Every stem keeps the length, sample rate and channels of the song, and the stems add up to the
     song. If a song cannot be read, the error is reported and the other songs are separated.
+    Options that you always use can be kept with stem config.
     """
     from stemcli.batch.library import LibrarySong
     from stemcli.batch.run import separate_songs

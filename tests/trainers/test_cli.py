@@ -22,7 +22,7 @@ from stemcli.cli.app import stem
 from tests.stemcli.cli.results import errors
 from tests.trainers.commands import RATE
 from trainers.cli import train
-from trainers.cli.train import songs
+from trainers.cli.parameters import SongsPath
 from trainers.config import Recipe
 from trainers.data.synthetic import render_songs
 from trainers.data.voices import VoiceMixes
@@ -266,7 +266,7 @@ def test_data_is_a_folder_or_a_csv_file(arguments: list[str], recordings: Path) 
     assert (result.exit_code, "is neither a folder nor a .csv file" in result.stderr) == (2, True)
     table = recordings / "songs.csv"
     table.touch()
-    assert songs(str(table)) == table
+    assert SongsPath()(str(table)) == table
 
 
 def test_from_trains_the_network_of_the_model(arguments: list[str], recordings: Path) -> None:

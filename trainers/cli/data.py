@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from stemcli.cli import candidates
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import NumberRange, console_options, names
-from trainers.cli.train import choose_recipe, songs, validation_option
+from trainers.cli.parameters import SongsPath
+from trainers.cli.train import choose_recipe, validation_option
 from trainers.config.data import Layout
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def command() -> None:
         ("stem data check musdb18 --layout musdb18", "name the layout instead of detecting it"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=songs)
+@click.argument("folder", metavar="DIR", type=SongsPath(), shell_complete=candidates.files)
 @click.option(
     "--recipe",
     default="",

@@ -15,12 +15,14 @@ import click
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import require_package
+from stemcli.cli import candidates
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options, network_options
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.printable import counted
-from trainers.evaluation.summary import METRICS, decibels
+from trainers.evaluation.metric_table import METRICS, decibels
 
 if TYPE_CHECKING:
     from trainers.evaluation.comparison import Difference
@@ -183,6 +185,7 @@ models_option = click.option(
     "-m",
     "--model",
     "models",
+    type=candidates.ModelName(),
     multiple=True,
     default=(DEFAULT_MODEL,),
     metavar="NAME|RUN|FILE",
@@ -246,6 +249,8 @@ def folder_command(
 
 @click.command(
     "musdb",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem eval musdb --root musdb18hq", "score the bundled model on the 50 test songs"),
         ("stem eval musdb --sample", "use the free 7-second excerpts (downloads them)"),

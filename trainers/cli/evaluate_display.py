@@ -14,11 +14,10 @@ from stemcli.printable import counted, printable, printable_lines
 from stemcli.process import Closing
 from trainers.evaluation.evaluate import Evaluation, EvaluationResults
 from trainers.evaluation.events import EvaluationStarted, ScoringFailed, Separating, TrackScored
+from trainers.evaluation.metric_table import METRICS, decibels
 from trainers.evaluation.results import Heading, write_results
 from trainers.evaluation.summary import (
-    METRICS,
     Row,
-    decibels,
     published_stems,
     published_title,
     stems,

@@ -11,6 +11,7 @@ import click
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory
 from stemcli.cli.options import PRECISIONS, NumberRange, console_options, device_option
+from stemcli.cli.settings_command import SettingsCommand
 from trainers.cli.evaluate import models_option, store_option
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 @click.command(
     "speed",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem eval speed", "measure the bundled model"),
         ("stem eval speed -m melroformer -m runs/mine", "compare two models"),

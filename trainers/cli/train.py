@@ -6,22 +6,27 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from model_zoo.errors import CheckpointError, UsageError
 from model_zoo.parsing import parse_json, read_text
+from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options
 from stemcli.cli.options import device as device_name
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
+from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
 from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
 from trainers.cluster.job import WAIT, TrainingJob
-from trainers.config import Recipe
 from trainers.config.data import Layout
-from trainers.recipes.loading import load_recipe, recipe_names
+from trainers.recipes import recipe_names
+
+if TYPE_CHECKING:
+    from trainers.config import Recipe
 
 DEFAULT = "quick"
 SHORTCUTS = {"precision": "loop.precision", "seed": "seed", "layout": "data.layout"}
@@ -49,6 +54,8 @@ def choose_recipe(
         ConfigError: the recipe has errors; all of them are reported.
         CheckpointError: there is no run to resume, or its recipe is missing.
     """
+    from trainers.recipes.loading import load_recipe
+
     more = [f"{SHORTCUTS[key]}={value}" for key, value in shortcuts.items() if value is not None]
     chosen = name or (recipe_of(run) if run else DEFAULT)
     network = network_of(origin) if origin and not name and not run else ()
@@ -126,48 +133,6 @@ def _values(file: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-TABLE = ".csv"
-
-
-class FolderOrUrl(click.ParamType[Path]):
-    """A local folder, or a URL."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Turn the argument into a path."""
-        from stemcli.remote_path import as_path
-
-        return as_path(value) if isinstance(value, str) else value
-
-
-class SongsPath(click.ParamType[Path]):
-    """A folder of songs, or a CSV file that lists them."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Check that the argument exists and can hold songs."""
-        path = Path(value)
-        if not str(value) or not path.exists():
-            raise click.BadParameter(f"{value!r} does not exist. Use a folder or a {TABLE} file")
-        if not path.is_dir() and path.suffix.lower() != TABLE:
-            is_option = isinstance(param, click.Option)
-            option = param.opts[0] if is_option and param else "stem data check"
-            raise click.BadParameter(f"{str(value)!r} {_what_instead(path, option)}")
-        return path
-
-
-def _what_instead(file: Path, option: str) -> str:
-    """Say which folder to use instead of a file."""
-    from trainers.data.layouts.detection import explain_folder
-
-    unknown = f"is neither a folder nor a {TABLE} file"
-    return explain_folder(file, frozenset(), option) or unknown
-
-
-songs = SongsPath()
-
 layout_option = click.option(
     "--layout",
     type=click.Choice(get_args(Layout)),
@@ -177,7 +142,8 @@ layout_option = click.option(
 validation_option = click.option(
     "--validation",
     multiple=True,
-    type=songs,
+    type=SongsPath(),
+    shell_complete=candidates.files,
     metavar="DIR|FILE",
     help="Validation songs, never trained on: folders with mixture.* and one file per stem, or any"
     " other layout; may be repeated.",
@@ -197,6 +163,8 @@ RESUME_HINT = "To resume, run the same command with --resume."
 
 @click.command(
     "train",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem train --data songs", "a new network, with the default recipe"),
         ("stem train --data songs --from melroformer -o runs/mine", "start from a trained model"),
@@ -212,6 +180,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 )
 @click.option(
     "--recipe",
+    shell_complete=recipe_candidates,
     default="",
     metavar="NAME|FILE",
     help=f"A YAML file, or one of the bundled recipes: {', '.join(recipe_names())}."
@@ -219,7 +188,8 @@ RESUME_HINT = "To resume, run the same command with --resume."
 )
 @click.option(
     "--data",
-    type=songs,
+    type=SongsPath(),
+    shell_complete=candidates.files,
     metavar="DIR|FILE",
     help="Folder with the songs, or a CSV file that lists them.  [with --cluster the default is"
     " synthetic songs]",
@@ -239,6 +209,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 @click.option(
     "--from",
     "origin",
+    type=candidates.ModelName(None),
     default="",
     metavar="NAME|RUN|FILE",
     help="Start from the weights of a model, a run or a .safetensors file. Without --recipe, that"
@@ -259,6 +230,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
     "-d",
     "--device",
     type=device_name,
+    shell_complete=candidates.devices,
     default="auto",
     show_default=True,
     metavar="DEVICE",

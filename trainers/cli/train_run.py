@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_zoo.errors import MissingExtraError, OutputError, UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import clock, quoted, size
 from stemcli.engine.events import EventHandler
 from stemcli.remote_path import UrlPath, absolute
-from trainers.cli.dashboard import percent
-from trainers.cli.display import facts
 from trainers.cluster.job import WAIT, TrainingJob, WorkerCount
-from trainers.loop.dry_run import DryRunFinished
-from trainers.loop.events import RunStarted
+
+if TYPE_CHECKING:
+    from trainers.loop.dry_run import DryRunFinished
+    from trainers.loop.events import RunStarted
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,9 @@ def show_dry_run(started: RunStarted, found: DryRunFinished, data: str, console:
 
 def dry_run_lines(started: RunStarted, found: DryRunFinished, data: str) -> Iterator[str]:
     """Yield the lines that report a dry run."""
+    from trainers.cli.dashboard import percent
+    from trainers.cli.display import facts
+
     yield from facts(started, data)
     share = found.waited / found.seconds_per_step
     yield f"Step: {found.seconds_per_step:.2f} s, {percent(share)} of it waiting for data"

@@ -11,26 +11,25 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import StemError, UsageError
+from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
+from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
+from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
 from trainers.cli.train import (
     SHORTCUTS,
-    FolderOrUrl,
     layout_option,
     resume_hint,
     set_option,
-    songs,
     validation_option,
 )
 from trainers.cli.train_run import announce
-from trainers.recipes.loading import load_recipe
-from trainers.search.plan import Plan, read_plan, startup
-from trainers.search.space import require_architecture, space_text
 
 if TYPE_CHECKING:
+    from trainers.search.plan import Plan
     from trainers.search.trials import SearchFinished, Trials
 
 
@@ -40,6 +39,8 @@ TRIALS = 16
 
 @click.command(
     "tune",
+    cls=SettingsCommand,
+    settings=("device",),
     epilog=examples(
         ("stem tune melroformer --data songs", f"{TRIALS} trials around a small recipe"),
         ("stem tune melroformer --trials 4", "on synthetic songs, to try it out"),
@@ -48,7 +49,7 @@ TRIALS = 16
         ("stem tune melunet --data songs --cluster", "on a Ray cluster"),
     ),
 )
-@click.argument("architecture", metavar="MODEL")
+@click.argument("architecture", metavar="MODEL", shell_complete=candidates.architectures)
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -56,19 +57,22 @@ TRIALS = 16
 )
 @click.option(
     "--recipe",
+    shell_complete=recipe_candidates,
     default="",
     metavar="NAME|FILE",
     help="Recipe to vary; each trial is a run of it.  [default: tune-MODEL]",
 )
 @click.option(
     "--space",
+    shell_complete=candidates.files,
     default="",
     metavar="FILE",
     help="YAML file with the search space.  [default: Stem's own for MODEL]",
 )
 @click.option(
     "--data",
-    type=songs,
+    type=SongsPath(),
+    shell_complete=candidates.files,
     metavar="DIR|FILE",
     help="Folder with the songs, or a CSV file that lists them.  [default: synthetic songs]",
 )
@@ -106,6 +110,7 @@ TRIALS = 16
     "-d",
     "--device",
     type=device_name,
+    shell_complete=candidates.devices,
     default="auto",
     show_default=True,
     metavar="DEVICE",
@@ -259,6 +264,10 @@ class TuneOptions:
             UnknownNameError: there is no such recipe.
             ConfigError: it has mistakes or trains another network, or the space cannot be read.
         """
+        from trainers.recipes.loading import load_recipe
+        from trainers.search.plan import Plan, startup
+        from trainers.search.space import require_architecture, space_text
+
         shortcuts = {"layout": self.layout, "seed": self.seed}
         more = [
             f"{SHORTCUTS[name]}={value}" for name, value in shortcuts.items() if value is not None
@@ -285,6 +294,8 @@ class TuneOptions:
             CheckpointError: there is none.
             UsageError: it searches for another network, or an option differs that cannot change.
         """
+        from trainers.search.plan import read_plan
+
         plan = read_plan(folder)
         if plan.architecture != self.architecture:
             raise UsageError(f"{folder} is a search for {plan.architecture}. Name another --output")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from model_zoo.errors import UsageError
 from trainers.evaluation.folder import EXCERPTS, SUBSET
+from trainers.evaluation.metric_table import MEDIAN, Metric
 from trainers.evaluation.scoring import TrackScores, load_scores
-from trainers.evaluation.summary import MEDIAN, Metric, mean, median, song_value, stems
+from trainers.evaluation.summary import mean, median, song_value, stems
 
 Songs = Mapping[str, TrackScores]
 

@@ -22,12 +22,11 @@ from model_zoo.files import staged
 from stemcli.plots import styled, to_png
 from stemcli.printable import printable_lines
 from trainers.evaluation.folder import MIXTURE, REPORT, SECONDS, Excerpt
+from trainers.evaluation.metric_table import METRICS, decibels
 from trainers.evaluation.scoring import TrackScores, Wave
 from trainers.evaluation.summary import (
-    METRICS,
     Published,
     Row,
-    decibels,
     published_stems,
     published_title,
     song_value,

@@ -18,16 +18,10 @@ from model_zoo.files import staged
 from stemcli.engine.options import Options
 from trainers.evaluation.evaluate import Evaluation, ScoringSettings
 from trainers.evaluation.folder import SONGS, SUMMARY, Excerpt
+from trainers.evaluation.metric_table import METRICS
 from trainers.evaluation.scoring import TrackScores
 from trainers.evaluation.speed import Speed
-from trainers.evaluation.summary import (
-    METRICS,
-    Published,
-    Row,
-    songs_csv,
-    summarize,
-    summary_document,
-)
+from trainers.evaluation.summary import Published, Row, songs_csv, summarize, summary_document
 
 
 def require_cards(models: Iterable[str]) -> None:

@@ -19,14 +19,9 @@ from model_zoo.files import staged
 from model_zoo.parsing import parse_json
 from stemcli.engine.device import resolve_device
 from trainers.data.layouts.musdb18 import require_ffprobe
+from trainers.evaluation.metric_table import FRAMEWISE, WHOLE
 from trainers.metrics.bsseval import FrameScores, bss_eval, fitted
 from trainers.metrics.sdr import global_sdr, si_sdr
-
-FRAMEWISE = ("SDR", "ISR", "SIR", "SAR")
-"""BSSEval's ratios, with one value per window."""
-
-WHOLE = {"global_sdr": "global SDR", "si_sdr": "SI-SDR"}
-"""Metrics with one value per song, by their keys in files."""
 
 MUSEVAL = "0.4.1"
 """Version of museval with this file format."""

@@ -13,33 +13,8 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from stemcli.printable import cell
-from trainers.evaluation.scoring import FRAMEWISE, WHOLE, TrackScores
-
-MEDIAN = "median over windows, then over songs"
-MEAN = "whole songs, mean"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric to compare methods by.
-
-    Attributes:
-        key: key in files.
-        title: full name.
-        short: name in tables that state the kind elsewhere.
-        how: aggregation over windows and songs.
-    """
-
-    key: str
-    title: str
-    short: str
-    how: str
-
-
-METRICS = (
-    *(Metric(name, f"{name} (BSSEval v4)", name, MEDIAN) for name in FRAMEWISE),
-    *(Metric(key, title, title, MEAN) for key, title in WHOLE.items()),
-)
+from trainers.evaluation.metric_table import MEDIAN, METRICS
+from trainers.evaluation.scoring import TrackScores
 
 
 @dataclass(frozen=True)
@@ -151,11 +126,6 @@ def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
 def plain(value: float) -> float | None:
     """Convert for JSON: five decimals, null for NaN and infinity."""
     return round(value, 5) if math.isfinite(value) else None
-
-
-def decibels(value: float | None) -> str:
-    """Format for display: two decimals, or a dash if there is no value."""
-    return f"{value:.2f}" if value is not None and math.isfinite(value) else "–"
 
 
 @dataclass(frozen=True)

@@ -30,19 +30,10 @@ from trainers.config import ObjectiveRecipe, Recipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe
 from trainers.losses import Maker
 from trainers.objectives import OBJECTIVES, problems
+from trainers.recipes import recipe_names
 
 TRIAL = "tune-"
 """Prefix of the names of recipes for one trial of a search."""
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the bundled recipes."""
-    folder = resources.files(__package__)
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
 
 
 def load_recipe(name: str, changes: tuple[str, ...] = ()) -> Recipe:

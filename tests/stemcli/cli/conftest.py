@@ -27,6 +27,7 @@ def run_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStem:
     """Run ``stem`` with the given arguments, with the empty ``tmp_path`` as current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEM_HOME", str(tmp_path / ".zoo"))
+    monkeypatch.setenv("STEM_CONFIG", str(tmp_path / ".settings/config.toml"))
     monkeypatch.setenv("COLUMNS", "100")
     return lambda *args: CliRunner().invoke(stem, [str(arg) for arg in args], prog_name="stem")
 

@@ -19,7 +19,18 @@ from stemcli.cli.doctor import LITTLE_DISK, Check
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
 
-NAMES = ("python", "torch", "devices", "precision", "threads", "ffmpeg", "soundfile", "zoo", "disk")
+NAMES = (
+    "python",
+    "torch",
+    "devices",
+    "precision",
+    "threads",
+    "ffmpeg",
+    "soundfile",
+    "zoo",
+    "settings",
+    "disk",
+)
 
 
 def run_checks(run_stem: RunStem) -> dict[str, Check]:
@@ -163,3 +174,31 @@ def test_no_bundled_model(
 )
 def test_version_of_ffmpeg(output: str, version: str) -> None:
     assert doctor._version(output).startswith(version)
+
+
+def test_settings_in_force(
+    tmp_path: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".settings/config.toml"
+    expected = f"none, neither in {file} nor in the environment"
+    assert run_checks(run_stem)["settings"] == Check("settings", expected)
+    run_stem("config", "set", "jobs", "2")
+    monkeypatch.setenv("STEM_FORMAT", "mp3")
+    monkeypatch.setenv("STEM_FORMT", "mp3")
+    checks = run_checks(run_stem)
+    assert checks["settings"].found == f"format = mp3 (STEM_FORMAT), jobs = 2 ({file})"
+    assert checks["environment"].found == "STEM_FORMT has no effect. Did you mean STEM_FORMAT?"
+
+
+def test_settings_that_cannot_be_used(
+    tmp_path: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".settings").mkdir()
+    (tmp_path / ".settings/config.toml").write_text("format =")
+    monkeypatch.setenv("STEM_JOBS", "many")
+    check = run_checks(run_stem)["settings"]
+    assert (check.ok, check.advice) == (False, "To see all, run stem config show")
+    assert "config.toml: the file is not valid TOML" in check.found
+    assert check.found.endswith(
+        "; Invalid value for STEM_JOBS: 'many' is not a valid integer range"
+    )

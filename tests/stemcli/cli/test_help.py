@@ -10,7 +10,7 @@ import pytest
 from stemcli.cli.app import LazyGroup, stem
 from tests.stemcli.cli.conftest import RunStem
 
-OURS = ("separate", "batch", "models", "doctor")
+OURS = ("separate", "batch", "models", "config", "doctor", "completion")
 
 
 def paths(group: LazyGroup, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -55,7 +55,9 @@ def test_no_line_is_wider_than_the_terminal(path: tuple[str, ...], run_stem: Run
     assert max(map(len, run_stem(*path, "-h").output.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("path", [path for path in ALL if path != ("models",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "path", [path for path in ALL if path not in (("models",), ("config",))], ids=" ".join
+)
 def test_all_commands_share_the_console_options(path: tuple[str, ...]) -> None:
     names = {name for option in command_of(path).params for name in option.opts}
     assert {"--json", "--quiet", "--verbose"} <= names

@@ -54,11 +54,23 @@ def loaded_by(*args: str) -> set[str]:
         ["batch", "--help"],
         ["models", "--help"],
         ["models", "list", "--json"],
+        ["models", "info", "--help"],
+        ["config", "show", "--json"],
+        ["completion", "fish"],
     ],
     ids=" ".join,
 )
 def test_help_and_lists_load_nothing_heavy(args: list[str]) -> None:
     assert loaded_by(*args) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["train"], ["tune"], ["data", "check"], ["eval", "musdb"], ["eval", "speed"]],
+    ids=" ".join,
+)
+def test_help_of_trainers_loads_nothing_else_heavy(args: list[str]) -> None:
+    assert loaded_by(*args, "--help") & HEAVY == {"trainers"}
 
 
 def test_help_of_the_root_loads_no_command() -> None:

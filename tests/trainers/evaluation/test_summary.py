@@ -12,9 +12,9 @@ import pytest
 
 from model_zoo.errors import DecodeError, UsageError
 from trainers.evaluation.comparison import compare, read_runs
+from trainers.evaluation.metric_table import METRICS
 from trainers.evaluation.scoring import StemScores, TrackScores, load_scores
 from trainers.evaluation.summary import (
-    METRICS,
     published,
     song_value,
     songs_csv,

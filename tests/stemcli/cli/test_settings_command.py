@@ -1,0 +1,349 @@
+"""Which value an option gets: command line, environment, file or default; and errors about it.
+
+The order is the one that docs/settings.md promises; the engine is replaced, so that a test reads
+the options that it would get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from model_zoo.errors import DeviceError, OutputError
+from stemcli.batch.report import BatchReport
+from stemcli.cli.batch import command as batch
+from stemcli.cli.settings_command import SettingsCommand, key_of
+from stemcli.engine.options import Options
+from stemcli.settings import SETTINGS
+from tests.stemcli.cli.conftest import RunStem
+
+
+@dataclass
+class Engine:
+    """Notes the request and raises ``error`` if there is one."""
+
+    options: Options = field(default_factory=Options)
+    jobs: int = 0
+    error: Exception | None = None
+
+    def __call__(self, songs: Any, options: Options, *, jobs: int, **more: Any) -> BatchReport:
+        self.options, self.jobs = options, jobs
+        if self.error:
+            raise self.error
+        return BatchReport((), 0.0)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    engine = Engine()
+    monkeypatch.setattr("stemcli.batch.run.separate_songs", engine)
+    return engine
+
+
+Store = Callable[[str], Path]
+
+
+@pytest.fixture
+def store(tmp_path: Path, run_stem: RunStem) -> Store:
+    """Write the settings file."""
+
+    def write(text: str) -> Path:
+        file = tmp_path / ".settings/config.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        return file
+
+    return write
+
+
+@pytest.fixture
+def separate(run_stem: RunStem, engine: Engine) -> Callable[..., Options]:
+    """Run ``stem separate`` and return the options of the engine."""
+
+    def run(*args: str) -> Options:
+        result = run_stem("separate", "song.wav", *args)
+        assert result.exit_code == 0, result.output
+        return engine.options
+
+    return run
+
+
+Separate = Callable[..., Options]
+
+
+def test_the_command_line_wins_then_the_environment_then_the_file(
+    store: Store, separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert separate().format == "wav"
+    store('format = "flac"')
+    assert separate().format == "flac"
+    monkeypatch.setenv("STEM_FORMAT", "mp3")
+    assert separate().format == "mp3"
+    assert separate("--format", "ogg").format == "ogg"
+
+
+def test_an_empty_variable_is_not_set(
+    store: Store, separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store('format = "flac"')
+    monkeypatch.setenv("STEM_FORMAT", "")
+    assert separate().format == "flac"
+
+
+def test_every_setting_reaches_the_engine(store: Store, separate: Separate, engine: Engine) -> None:
+    store(
+        """model = ["melroformer", "spleeter_2stems"]
+phase_model = "p"
+stems = ["vocals", "drums"]
+output = "Stems"
+filename = "{stem}/{track}.{ext}"
+bit_depth = "24"
+clip_mode = "clamp"
+skip_existing = true
+overlap = 0.5
+segment = "0:06"
+shifts = 2
+seed = 7
+device = "cuda:1"
+precision = "bf16"
+batch_size = 4
+jobs = 3
+retries = 2
+"""
+    )
+    assert separate() == Options(
+        model=("melroformer", "spleeter_2stems"),
+        phase_model="p",
+        stems=("vocals", "drums"),
+        output="Stems",
+        filename="{stem}/{track}.{ext}",
+        depth="24",
+        clip_mode="clamp",
+        existing="skip",
+        overlap=0.5,
+        segment=6.0,
+        shifts=2,
+        seed=7,
+        device="cuda:1",
+        precision="bf16",
+        batch_size=4,
+    )
+    assert engine.jobs == 3
+
+
+def test_lists_in_variables_have_commas(
+    separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEM_MODEL", "melroformer, runs/my run")
+    monkeypatch.setenv("STEM_STEMS", "vocals,drums")
+    options = separate()
+    assert (options.model, options.stems) == (("melroformer", "runs/my run"), ("vocals", "drums"))
+
+
+def test_every_option_that_can_have_a_setting_is_in_the_table() -> None:
+    """What belongs to one song or one run, or is not an option of separation, has no setting."""
+    assert isinstance(batch, SettingsCommand)
+    of_one_run = {
+        "start", "end", "track", "json", "quiet", "verbose", "cluster", "report", "include",
+        "exclude", "recursive",
+    }  # fmt: skip
+    keys = {key_of(option) for option in batch.params if isinstance(option, click.Option)}
+    assert keys - of_one_run == {*SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ("settings", "typed", "expected"),
+    [
+        # Another format on the command line leaves aside what it does not have.
+        ("bit_depth = '24'", ("-f", "mp3"), {"depth": "auto"}),
+        ("bit_depth = '24'", ("-f", "flac"), {"depth": "24"}),
+        ("bit_depth = '32f'", ("-f", "flac"), {"depth": "auto"}),
+        ("bitrate = 192", (), {"bitrate": None}),
+        ("bitrate = 192", ("-f", "mp3"), {"bitrate": 192}),
+        ("format = 'mp3'\nbitrate = 192", (), {"bitrate": 192}),
+        ("format = 'mp3'\nbitrate = 192", ("-f", "wav"), {"bitrate": None}),
+        ("format = 'mp3'\nbitrate = 192", ("-f", "mp3"), {"bitrate": 192}),
+        # 2 is a good quality in mp3 and a bad one in ogg.
+        ("format = 'mp3'\nquality = 2", ("-f", "ogg"), {"quality": None}),
+        ("format = 'flac'\nquality = 2", ("-f", "ogg"), {"quality": 2.0}),
+        ("quality = 2", ("-f", "m4a"), {"quality": None}),
+        ("clip_mode = 'none'", ("-f", "mp3"), {"clip_mode": "rescale"}),
+        ("clip_mode = 'none'", ("--bit-depth", "16"), {"clip_mode": "rescale"}),
+        ("clip_mode = 'none'\nbit_depth = '24'", ("-f", "ogg"), {"clip_mode": "rescale"}),
+        ("clip_mode = 'none'", (), {"clip_mode": "none"}),
+        # Of options that exclude each other, the typed one is used.
+        ("stems = 'vocals'", ("--two-stems", "drums"), {"stems": (), "two_stems": "drums"}),
+        ("two_stems = 'drums'", ("--stems", "bass"), {"stems": ("bass",), "two_stems": ""}),
+        ("format = 'mp3'\nquality = 2", ("--bitrate", "192"), {"quality": None, "bitrate": 192}),
+        ("skip_existing = true", ("--overwrite",), {"existing": "overwrite"}),
+        ("skip_existing = true", ("--no-skip-existing",), {"existing": "refuse"}),
+        ("overwrite = true", ("--skip-existing",), {"existing": "skip"}),
+        ("overwrite = true", ("--no-overwrite",), {"existing": "refuse"}),
+    ],
+)
+def test_settings_that_do_not_fit_the_command_line_are_left_aside(
+    settings: str, typed: tuple[str, ...], expected: dict[str, Any], store: Store,
+    separate: Separate,
+) -> None:  # fmt: skip
+    store(settings)
+    options = separate(*typed)
+    assert {name: getattr(options, name) for name in expected} == expected
+
+
+def test_the_environment_leaves_aside_what_does_not_fit_in_the_file(
+    store: Store, separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store("format = 'mp3'\nquality = 2\nskip_existing = true")
+    monkeypatch.setenv("STEM_FORMAT", "ogg")
+    monkeypatch.setenv("STEM_OVERWRITE", "yes")
+    options = separate()
+    assert (options.quality, options.existing) == (None, "overwrite")
+    monkeypatch.setenv("STEM_QUALITY", "8")
+    assert separate().quality == 8.0
+    assert separate("-f", "mp3").quality is None
+
+
+def test_a_numbered_gpu_does_not_apply_to_clusters(
+    store: Store, run_stem: RunStem, engine: Engine, tmp_path: Path
+) -> None:
+    store("device = 'cuda:1'")
+    (tmp_path / "Music").mkdir()
+    (tmp_path / "Music/song.wav").touch()
+    run_stem("batch", "Music")
+    assert engine.options.device == "cuda:1"
+    run_stem("batch", "Music", "--cluster")
+    assert engine.options.device == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("STEM_FORMAT", "mp4", "Error: Invalid value for STEM_FORMAT: 'mp4' is not one of "),
+        ("STEM_JOBS", "many", "Error: Invalid value for STEM_JOBS: 'many' is not a valid integer"),
+        ("STEM_SEGMENT", "soon", "Error: Invalid value for STEM_SEGMENT: 'soon' is not a time."),
+        ("STEM_OVERWRITE", "perhaps", "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is not"),
+        ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be at least 0.25 seconds"),
+        ("STEM_MODEL", "melrofrmer", "Error: Unknown model 'melrofrmer': did you mean 'melrof"),
+        ("STEM_FILENAME", "{trak}", "Error: STEM_FILENAME: unknown field {trak}"),
+    ],
+)
+def test_errors_name_the_variable(
+    name: str, value: str, sentence: str, run_stem: RunStem, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "song.wav").touch()
+    monkeypatch.setenv(name, value)
+    result = run_stem("separate", "song.wav")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(sentence)
+    assert name in result.stderr
+    assert f"--{name.removeprefix('STEM_').lower()}" not in result.stderr
+
+
+def test_errors_name_the_file(store: Store, run_stem: RunStem, tmp_path: Path) -> None:
+    (tmp_path / "song.wav").touch()
+    file = store('format = "mp3"\nbitrate = 5000')
+    assert run_stem("separate", "song.wav").stderr == (
+        f"Error: Options: bitrate in {file} of mp3 goes from 64 to 320, found 5000\n"
+    )
+    file = store('model = "melrofrmer"')
+    assert run_stem("separate", "song.wav").stderr.endswith(
+        f"did you mean 'melroformer'? See: stem models list (from model in {file})\n"
+    )
+    file = store('jobs = "many"')
+    assert f"Invalid value for jobs in {file}: 'many'" in run_stem("separate", "song.wav").stderr
+    file = store("skip_existing = true\noverwrite = true")
+    assert run_stem("separate", "song.wav").stderr.startswith(
+        f"Error: skip_existing in {file} and overwrite in {file} contradict each other"
+    )
+
+
+def test_errors_about_what_was_typed_name_the_option(store: Store, run_stem: RunStem) -> None:
+    store('format = "mp3"\nmodel = "melroformer"')
+    result = run_stem("separate", "song.wav", "--bitrate", "5000")
+    assert result.stderr.startswith("Error: Options: --bitrate of mp3 goes from 64 to 320")
+    assert "Invalid value for '-f' / '--format'" in run_stem("separate", "x", "-f", "mp4").stderr
+
+
+def test_errors_keep_their_class_and_exit_code(
+    store: Store, run_stem: RunStem, engine: Engine
+) -> None:
+    file = store('device = "cuda"')
+    engine.error = DeviceError("cuda is not available")
+    result = run_stem("separate", "song.wav")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: cuda is not available (from device in {file})\n",
+    )
+
+
+def test_a_damaged_file_stops_the_commands_that_read_it_but_not_their_help(
+    store: Store, run_stem: RunStem
+) -> None:
+    file = store("format =")
+    result = run_stem("separate", "song.wav")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: The settings in {file}: the file is not valid TOML")
+    for works in (["separate", "--help"], ["models", "list"], ["config", "path"]):
+        assert run_stem(*works).exit_code == 0
+
+
+def test_without_a_home_folder_there_are_no_settings(
+    separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise OutputError("There is no home folder")
+
+    monkeypatch.setattr("stemcli.cli.settings_command.settings_file", no_home)
+    monkeypatch.setenv("STEM_FORMAT", "mp3")
+    assert separate().format == "mp3"
+
+
+def test_misspelled_variables_get_a_note(
+    run_stem: RunStem, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEM_FORMT", "mp3")
+    monkeypatch.setenv("STEM_XYZZY", "of another program")
+    assert run_stem("separate", "song.wav").stderr == (
+        "Note: STEM_FORMT has no effect. Did you mean STEM_FORMAT?\n"
+    )
+    assert run_stem("separate", "song.wav", "--quiet").stderr == ""
+    assert run_stem("separate", "song.wav", "--json").stderr == ""
+
+
+def help_of(run_stem: RunStem, *command: str) -> str:
+    """The help without spaces, as lines may break anywhere."""
+    return "".join(run_stem(*command, "--help").output.split())
+
+
+def test_help_shows_the_defaults_in_force(
+    store: Store, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Fileformatofthestems.[default:wav]" in help_of(run_stem, "separate")
+    file = store('format = "mp3"\nbitrate = 192\nshifts = 3')
+    monkeypatch.setenv("STEM_BIT_DEPTH", "24")
+    shown = help_of(run_stem, "separate")
+    assert f"Fileformatofthestems.[default:mp3,fromformatin{file}]" in shown
+    assert f"andm4a.[default:192,frombitratein{file}]" in shown
+    assert f"[default:3,fromshiftsin{file};1<=x<=20]" in shown
+    assert "forwavonly.[default:24,fromSTEM_BIT_DEPTH]" in shown
+
+
+@pytest.mark.parametrize("command", ["train", "tune", "eval musdb", "eval speed"])
+def test_training_takes_the_device_only(command: str, store: Store, run_stem: RunStem) -> None:
+    """--output, --precision and --seed of stem train mean something else."""
+    file = store("""output = "Stems"
+precision = "bf16"
+seed = 3
+device = "cpu"
+model = "melroformer"
+overlap = 0.5
+""")
+    shown = help_of(run_stem, *command.split())
+    assert shown.count(f"in{file}") == 1
+    assert f"[default:cpu,fromdevicein{file}]" in shown
