@@ -133,7 +133,7 @@ class SessionLike(Planner, Protocol):
         """Time in forward passes so far, over all jobs."""
 
     def separate_file(
-        self, song: Path, *, folder: Path | None, replace: bool, ready: Ready
+        self, song: Path, *, outputs: dict[str, Path], track: str, replace: bool, ready: Ready
     ) -> Result:
         """Separate one song; all of its stems appear, or none."""
 
@@ -206,7 +206,11 @@ class LocalExecutor:
             steps.on_read(Content.of_readable(song.path))
         with fetched(song.path) as here:
             made = self.session.separate_file(
-                here, folder=song.folder, replace=replace, ready=self._ready(task, steps)
+                here,
+                outputs=self._paths(task),
+                track=task.name,
+                replace=replace,
+                ready=self._ready(task, steps),
             )
         return TaskResult(task, made.seconds, made.wall_seconds, made.skipped)
 
@@ -231,6 +235,10 @@ class LocalExecutor:
         self._end = self._end or error
         self.interrupt()
 
+    def _paths(self, task: SongTask) -> dict[str, Path]:
+        """The paths to which the engine writes the stems."""
+        return task.outputs
+
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_tell_complete, steps) if steps else _ignore
 
@@ -254,13 +262,11 @@ class StagedExecutor(LocalExecutor):
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan(Path(song.name), folder=folder)
+        here = self.session.plan(song, folder=folder)
         return {stem: self._target / path.relative_to(self._stage) for stem, path in here.items()}
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
-        song = task.song
-        here = self.session.plan(Path(song.path.name), folder=song.folder)
         self._stage.mkdir(mode=0o700, exist_ok=True)
         try:
             return super().separate(task, replace=replace, steps=steps)
@@ -269,8 +275,12 @@ class StagedExecutor(LocalExecutor):
                 f"{error}. To use another temporary folder than {self._stage.parent}, set TMPDIR"
             ) from error
         finally:
-            for path in here.values():
+            for path in self._paths(task).values():
                 path.unlink(missing_ok=True)
+
+    def _paths(self, task: SongTask) -> dict[str, Path]:
+        below = {stem: path.relative_to(self._target) for stem, path in task.outputs.items()}
+        return {stem: self._stage / path for stem, path in below.items()}
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_carry, task, steps)

@@ -162,7 +162,7 @@ class Session:
         """Return the paths of the stems of ``song``.
 
         Args:
-            song: the input.
+            song: the input; its tags are read if ``--filename`` needs them.
             folder: sub-folder of the output folder, to mirror a tree.
 
         Raises:
@@ -177,7 +177,7 @@ class Session:
             )
         require_encoder(options.output_format())
         return plan_outputs(
-            Path(song),
+            song if isinstance(song, Path) else Path(song),
             self.stems,
             template=options.filename,
             folder=Path(options.output) / (folder or Path()),
@@ -205,6 +205,8 @@ class Session:
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
+        outputs: dict[str, Path] | None = None,
+        track: str = "",
     ) -> Result:
         """Separate a file into files; they get their final names only when all are complete.
 
@@ -213,14 +215,16 @@ class Session:
             folder: sub-folder of the output folder, to mirror a tree.
             replace: whether to replace existing stems, regardless of the options.
             ready: called with the temporary and final path of every stem when all are complete.
+            outputs: stem name to path; those of :meth:`plan` if None.
+            track: name of the song in events; its file name, below ``folder``, if empty.
 
         Raises:
             StemError: the song cannot be separated; reported as ``TrackFailed`` before.
         """
         song = Path(song)
-        track = str((folder or Path()) / song.name)
+        track = track or str((folder or Path()) / song.name)
         try:
-            paths = self.plan(song, folder=folder)
+            paths = outputs or self.plan(song, folder=folder)
             if not replace and self._refuse_or_skip(track, paths):
                 return Result(paths, skipped=True)
             return SongJob(

@@ -62,11 +62,13 @@ class FakeSession:
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
+        outputs: dict[str, Path] | None = None,
+        track: str = "",
     ) -> Result:
         self.threads.add(threading.get_ident())
         self.before(song)
-        track = str((folder or Path()) / song.name)
-        outputs = self.plan(song, folder=folder)
+        track = track or str((folder or Path()) / song.name)
+        outputs = outputs or self.plan(song, folder=folder)
         if self.options.existing == "skip" and all(path.exists() for path in outputs.values()):
             self.on_event(TrackSkipped(track, "all stems exist"))
             return Result(outputs, skipped=True)
