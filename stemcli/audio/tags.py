@@ -16,6 +16,7 @@ from model_zoo.parsing import shortened
 from stemcli.audio.allowed_formats import DEMUXERS
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_process import FfmpegProcess
+from stemcli.fetch import fetch
 from stemcli.printable import name_part, printable
 from stemcli.remote_path import UrlPath
 
@@ -90,7 +91,7 @@ def song_tags(song: Path) -> Tags:
         return ffmpeg_tags(song)
     with TemporaryDirectory(prefix="stem-") as folder:
         copy = Path(folder) / name_part(song.name)
-        song.fetch(copy)
+        fetch(song, copy)
         return song_tags(copy)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,14 +15,16 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
-from model_zoo.errors import DecodeError, OutputError, StemError
+from model_zoo.errors import OutputError, StemError
 from stemcli.audio.writer import beside
+from stemcli.batch.library import LibrarySong
 from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.spool import explain_write_errors
+from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, as_path
 
 if TYPE_CHECKING:
@@ -142,7 +145,7 @@ class SessionLike(Planner, Protocol):
 
 
 class LocalExecutor:
-    """Threads of this process; songs behind URLs are fetched into a temporary folder.
+    """Threads of this process; songs at URLs are downloaded to a temporary folder.
 
     Args:
         session: the engine.
@@ -153,6 +156,7 @@ class LocalExecutor:
         self.session, self.jobs = session, jobs
         self._threads = jobs + AT_THE_ENDS
         self._end: BaseException | None = None  # what ended the run early
+        self._interrupted = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +208,7 @@ class LocalExecutor:
         if steps:
             steps.on_start()
             steps.on_read(Content.of_readable(song.path))
-        with fetched(song.path) as here:
+        with fetched(song, self._interrupted) as here:
             made = self.session.separate_file(
                 here,
                 outputs=self._paths(task),
@@ -216,6 +220,7 @@ class LocalExecutor:
 
     def interrupt(self) -> None:
         """Make songs that are being separated raise KeyboardInterrupt and leave nothing behind."""
+        self._interrupted.set()
         self.session.interrupt()
 
     def _try(self, task: SongTask, replace: bool, callbacks: Callbacks) -> TaskResult:
@@ -316,34 +321,32 @@ def open_local(
 
 
 @contextmanager
-def fetched(song: Path) -> Iterator[Path]:
-    """The song on this machine, under its own name.
+def fetched(song: LibrarySong, ended: threading.Event) -> Iterator[Path]:
+    """The file of a song on this machine; it is removed at the end if it was downloaded.
 
     Raises:
-        StemError: it cannot be fetched, or whatever is raised inside, by the song's own address.
+        StemError: it cannot be downloaded, or was raised inside; the message names the song as the
+            user knows it.
+        KeyboardInterrupt: ``ended`` was set during the download.
     """
-    if not isinstance(song, UrlPath):
-        yield song
+    if isinstance(song.path, UrlPath):
+        with TemporaryDirectory(prefix="stem-") as folder:
+            copy = Path(folder) / song.path.name
+            download = replace(song, path=copy, url=str(song.path), origin=song.shown)
+            with fetched(download, ended) as here:
+                yield here
         return
-    with TemporaryDirectory(prefix="stem-") as folder:
-        here = Path(folder) / song.name
-        _fetch(song, here)
-        try:
-            yield here
-        except StemError as error:
-            raise StemError(str(error).replace(str(here), str(song))) from error
-
-
-def _fetch(song: UrlPath, here: Path) -> None:
     try:
-        song.fetch(here)
-    except FileNotFoundError as error:
-        raise DecodeError(f"{song} no longer exists") from error
-    except OSError as error:
-        raise OutputError(
-            f"{song} cannot be fetched to {here.parent} ({error.strerror or error}). Set TMPDIR to "
-            "a folder with more room"
-        ) from error
+        if song.url and not song.path.exists():
+            fetch(song.url, song.path, ended)
+        yield song.path
+    except StemError as error:
+        if not song.origin:
+            raise
+        raise StemError(str(error).replace(str(song.path), song.shown)) from error
+    finally:
+        if song.url:
+            song.path.unlink(missing_ok=True)
 
 
 def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:

@@ -76,11 +76,27 @@ class LibrarySong:
         path: path of the file.
         folder: the sub-folder of the output that mirrors its folder.
         met: whether the file was found by a scan; False if the user named it.
+        url: where to download ``path`` from when the song is separated; empty for other songs.
+        label: name of the song in events; empty for ``path`` below ``folder``.
+        origin: name of a temporary ``path`` in messages and reports; empty for other songs.
     """
 
     path: Path
     folder: Path = Path()
     met: bool = False
+    url: str = ""
+    label: str = ""
+    origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the song in events and reports."""
+        return self.label or str(self.folder / self.path.name)
+
+    @property
+    def shown(self) -> str:
+        """The song as the user knows it: a path, a URL or ``stdin``."""
+        return self.origin or str(self.path)
 
 
 @dataclass

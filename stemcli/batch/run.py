@@ -32,7 +32,7 @@ from stemcli.batch.report import (
     Outcome,
     TrackReport,
 )
-from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover
+from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover, without_journal
 from stemcli.engine.events import (
     Event,
     EventHandler,
@@ -131,7 +131,7 @@ class _BatchRun:
         if self.journal is None:
             if refuses:
                 refuse_existing(path for task in tasks for path in task.outputs.values())
-            return [ResumeDecision(task) for task in tasks]
+            return [without_journal(task, options) for task in tasks]
         self.replace, self.settings = refuses, json.dumps(self.executor.settings, sort_keys=True)
         recover(self.journal)
         return decide(tasks, self.journal, self.settings, options)
@@ -240,4 +240,4 @@ def _report(
     **measured: Any,
 ) -> TrackReport:
     paths = {stem: str(path) for stem, path in (outputs or {}).items()}
-    return TrackReport(str(task.song.path), outcome, message, paths, **measured)
+    return TrackReport(task.song.shown, outcome, message, paths, **measured)

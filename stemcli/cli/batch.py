@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from model_zoo.errors import MissingExtraError
+from model_zoo.errors import MissingExtraError, UsageError
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
@@ -21,6 +21,8 @@ from stemcli.streams import quiet_stderr
 if TYPE_CHECKING:
     from stemcli.batch.executor import OpenExecutor
     from stemcli.engine.options import Options
+
+STANDARD_STREAM = "-"
 
 
 @click.command(
@@ -96,6 +98,7 @@ def command(
     from stemcli.batch.run import separate_songs
     from stemcli.remote_path import as_path
 
+    refuse_pipes(folder, options)
     if report_file:
         check_report(report_file)
     output = as_path(options.output)
@@ -120,6 +123,24 @@ def command(
     console.traces(report)
     is_incomplete = bool(found.unreadable or found.unclear)
     click.get_current_context().exit(1 if is_incomplete else report.exit_code)
+
+
+def refuse_pipes(folder: Path, options: Options) -> None:
+    """Refuse ``-`` for standard input or output, which are for one song.
+
+    Raises:
+        UsageError: the input or the output is ``-``; the message names the command for one song.
+    """
+    if str(folder) == STANDARD_STREAM:
+        raise UsageError(
+            "- is standard input, and stem batch reads a folder. Try: stem separate - "
+            "(for a folder of that name: ./-)"
+        )
+    if options.output == STANDARD_STREAM:
+        raise UsageError(
+            "-o - is standard output, and stem batch writes many files. Try: stem separate SONG "
+            "--stems vocals -o - (for a folder of that name: ./-)"
+        )
 
 
 def choose_cluster(console: Console) -> OpenExecutor:

@@ -1,37 +1,25 @@
 """Fields of file name templates that come from the tags of a song, safe on every file system.
 
 Fallbacks for missing tags and the replacement of characters follow beets
-(https://beets.readthedocs.io/en/stable/reference/pathformat.html) and Picard; the rules for names
-are those of Windows, which are the strictest
-(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions").
+(https://beets.readthedocs.io/en/stable/reference/pathformat.html) and Picard.
 """
 
 from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model_zoo.errors import MissingExtraError, StorageError
 from stemcli.audio.tags import song_tags
-from stemcli.printable import UNKNOWN, printable
+from stemcli.printable import LONGEST_NAME, byte_length, cut, portable, portable_name
 
 TAG_FIELDS = ("artist", "album", "title", "number", "year")
-
-LONGEST_PART = 255
-"""Bytes of a file or folder name in UTF-8, as on ext4, XFS and Btrfs; others allow as many."""
-
-_RESERVED = re.compile(r'[<>:"/\\|?*]')
-_PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³")
-_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *_PORTS})
 
 _NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 # A date may be 1998, 1998-05-12, 12.05.1998 or 19980512.
 _YEAR = re.compile(r"(?<!\d)(\d{4})(?:\d{4})?(?!\d)")
-
-_JOINERS = "\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-15}\N{VARIATION SELECTOR-16}"
 
 
 def tag_values(song: Path) -> dict[str, str]:
@@ -64,12 +52,6 @@ def used_tag_fields(template: str) -> list[str]:
     return [name for name in TAG_FIELDS if name in fields]
 
 
-def portable(text: str) -> str:
-    """Return ``text`` composed (NFC), without characters that a file system may refuse."""
-    shown = printable(unicodedata.normalize("NFC", text)).replace(UNKNOWN, "_")
-    return _RESERVED.sub("_", shown).strip()
-
-
 def portable_part(template: str, values: Mapping[str, str]) -> str:
     """Fill in one part of a path, and return a name that is valid on every file system.
 
@@ -83,13 +65,13 @@ def portable_part(template: str, values: Mapping[str, str]) -> str:
     values = dict(values)
     used = used_tag_fields(template)
     while True:
-        name = _valid(template.format_map(values))
-        excess = _size(name) - LONGEST_PART
-        longest = max(used, key=lambda field: _size(values[field]))
-        size = _size(values[longest])
+        name = portable_name(template.format_map(values))
+        excess = byte_length(name) - LONGEST_NAME
+        longest = max(used, key=lambda field: byte_length(values[field]))
+        size = byte_length(values[longest])
         if excess <= 0 or size == 0:
             return name
-        values[longest] = _cut(values[longest], size - max(1, min(excess, size // 2)))
+        values[longest] = cut(values[longest], size - max(1, min(excess, size // 2)))
 
 
 def _texts(song: Path) -> Mapping[str, Sequence[str]]:
@@ -115,30 +97,3 @@ def _year(texts: Sequence[str]) -> str:
     """The first four-digit year of a date; ``0000`` if there is none."""
     found = next(filter(None, map(_YEAR.search, texts)), None)
     return f"{int(found[1]) if found else 0:04}"
-
-
-def _valid(name: str) -> str:
-    """Replace leading and trailing dots and reserved device names (``NUL.wav``)."""
-    name = re.sub(r"^\.|\.$", "_", name.strip())
-    base, dot, rest = name.partition(".")
-    return f"{base.rstrip()}_{dot}{rest}" if base.rstrip().upper() in _DEVICES else name
-
-
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _cut(text: str, size: int) -> str:
-    """Shorten a text to at most ``size`` bytes, without splitting a character or its accents."""
-    end = len(text)
-    while end and (_size(text[:end]) > size or _continues(text[end - 1 : end + 1])):
-        end -= 1
-    return text[:end].rstrip()
-
-
-def _continues(pair: str) -> bool:
-    """Whether the second character belongs to the first one; False if there is no second one."""
-    if len(pair) < 2:
-        return False
-    joins = pair[0] == "\N{ZERO WIDTH JOINER}" or pair[1] in _JOINERS
-    return joins or bool(unicodedata.combining(pair[1]))

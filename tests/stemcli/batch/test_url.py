@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from model_zoo.errors import OutputError, StemError, StorageError, UsageError
+from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, UsageError
 from stemcli.batch.executor import OpenExecutor, open_local
 from stemcli.batch.journal import Journal
 from stemcli.batch.library import find_songs
@@ -24,6 +24,7 @@ from stemcli.batch.resume import DONE
 from stemcli.batch.run import separate_songs
 from stemcli.engine.events import Event, TrackStarted
 from stemcli.engine.options import Options
+from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, absolute, as_path, real
 from tests.stemcli.batch.fake import FakeSession
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
@@ -120,6 +121,19 @@ def test_operations_of_a_url_path(bucket: UrlPath, tmp_path: Path) -> None:
     (bucket / "d.mp3").unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError):
         (bucket / "d.mp3").fetch(tmp_path / "here")
+
+
+def test_a_song_in_a_bucket_is_downloaded_up_to_the_limit(
+    bucket: UrlPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(put(bucket / "a.mp3", "good"), tmp_path / "here")
+    assert (tmp_path / "here").read_text() == "good"
+    with pytest.raises(DecodeError, match=r"There is no file at s3://library/d\.mp3"):
+        fetch(bucket / "d.mp3", tmp_path / "there")
+    monkeypatch.setenv("STEM_INPUT_LIMIT", str(3 / 2**30))
+    with pytest.raises(StorageError, match=r"is larger than .* GiB\. To allow more, set STEM_I"):
+        fetch(bucket / "a.mp3", tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["here"]
 
 
 def test_content_is_recognized_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path) -> None:

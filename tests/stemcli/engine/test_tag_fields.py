@@ -22,7 +22,8 @@ from model_zoo.errors import ConfigError
 from stemcli.audio.tags import Tags
 from stemcli.engine import tag_fields
 from stemcli.engine.outputs import check_template, plan_outputs
-from stemcli.engine.tag_fields import LONGEST_PART, TAG_FIELDS, portable, tag_values
+from stemcli.engine.tag_fields import TAG_FIELDS, tag_values
+from stemcli.printable import LONGEST_NAME, portable
 from tests.audio_files import ffmpeg, tones, write_audio
 
 TEMPLATE = "{artist}/{album} ({year})/{number} {title} - {stem}.{ext}"
@@ -294,21 +295,21 @@ def test_a_long_title_is_cut_at_a_character(title: str, tags: dict[str, list[str
     assert name == f"A-{kept}_vocals.wav"
     following = portable(title)[len(kept)]
     assert not unicodedata.combining(following)
-    assert LONGEST_PART - 7 < len(name.encode()) <= LONGEST_PART
+    assert LONGEST_NAME - 7 < len(name.encode()) <= LONGEST_NAME
 
 
 def test_an_emoji_of_several_characters_is_not_split(tags: dict[str, list[str]]) -> None:
     family = "👩\u200d👩\u200d👧"
     tags["title"] = [family * 40]
     kept = plan(Path("song.wav"), "{title}/{stem}.{ext}").removesuffix("/vocals.wav")
-    assert kept == family * (LONGEST_PART // len(family.encode()))
+    assert kept == family * (LONGEST_NAME // len(family.encode()))
 
 
 def test_the_longest_of_several_values_is_cut(tags: dict[str, list[str]]) -> None:
     tags |= {"title": ["t" * 30], "artist": ["a" * 300], "album": ["b" * 300]}
     name = plan(Path("song.wav"), "{artist} {album} {title} {stem}.{ext}")
     assert name.endswith(f" {'t' * 30} vocals.wav")
-    assert len(name) == LONGEST_PART
+    assert len(name) == LONGEST_NAME
 
 
 @given(st.dictionaries(st.sampled_from(["title", "artist", "album"]), st.lists(st.text())))
@@ -325,7 +326,7 @@ def test_names_are_portable_for_any_tags(texts: dict[str, list[str]]) -> None:
         assert part[0] != "."
         assert part[-1] != "."
         assert part.split(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL"}
-        assert 0 < len(part.encode()) <= LONGEST_PART
+        assert 0 < len(part.encode()) <= LONGEST_NAME
 
 
 def test_tags_are_read_only_if_a_field_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
