@@ -20,7 +20,7 @@ from stemcli.engine.options import Options
 from stemcli.engine.tag_fields import used_tag_fields
 from stemcli.fetch import STDIN, fetch, input_limit, spool
 from stemcli.printable import portable
-from stemcli.remote_path import as_path, refuse_password
+from stemcli.remote_path import absolute, as_path, refuse_password
 from stemcli.web import encoded_url, is_web, shown_url, url_name
 
 STANDARD_STREAM = "-"
@@ -46,7 +46,7 @@ def named_songs(names: Sequence[str], options: Options) -> Iterator[list[Library
             "others with a command of their own"
         )
     if not any(text == STANDARD_STREAM or is_web(text) for text in texts):
-        yield _with_labels([LibrarySong(as_path(text)) for text in texts])
+        yield _with_labels([*map(_file, texts)])
         return
     for text in filter(is_web, texts):
         refuse_password(text)
@@ -75,7 +75,7 @@ def _located(text: str, folder: Path, *, is_needed: bool) -> LibrarySong:
         spool(sys.stdin.buffer, folder / STDIN)
         return LibrarySong(folder / STDIN, origin=STDIN)
     if not is_web(text):
-        return LibrarySong(as_path(text))
+        return _file(text)
     folder.mkdir()
     name = url_name(text)
     song = LibrarySong(folder / (name or "download"), url=text, origin=shown_url(text))
@@ -87,7 +87,15 @@ def _located(text: str, folder: Path, *, is_needed: bool) -> LibrarySong:
         return song
     host = portable((urlsplit(text).hostname or "").replace(".", "_"))
     named = song.path.with_name(suggested or host)
-    return replace(song, path=song.path.replace(named) if song.path.exists() else named)
+    path = song.path.replace(named) if song.path.exists() else named
+    return replace(song, path=path, label="" if suggested else song.origin)
+
+
+def _file(text: str) -> LibrarySong:
+    """A local file, or a URL that is no web address."""
+    path = as_path(text)
+    # libsndfile takes "-", to which Path shortens "./-", for standard input.
+    return LibrarySong(absolute(path) if str(path) == STANDARD_STREAM else path)
 
 
 def _with_labels(songs: list[LibrarySong]) -> list[LibrarySong]:

@@ -240,7 +240,8 @@ OUTPUT = (
         default="separated",
         show_default=True,
         metavar="DIR",
-        help="Folder for the stems.",
+        help="Folder or URL for the stems. - writes one stem to standard output (stem separate"
+        " only).",
     ),
     click.option(
         "--filename",
