@@ -5,26 +5,24 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
-from model_zoo.errors import OutputError, StemError
+from model_zoo.errors import OutputError
 from stemcli.audio.writer import beside
-from stemcli.batch.library import LibrarySong
+from stemcli.batch.library import fetched
 from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.spool import explain_write_errors
-from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, as_path
 
 if TYPE_CHECKING:
@@ -318,35 +316,6 @@ def open_local(
     # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=str(stage), existing="overwrite")
     return StagedExecutor(Session(staged, on_event, jobs=jobs, load=load), jobs, stage, target)
-
-
-@contextmanager
-def fetched(song: LibrarySong, ended: threading.Event) -> Iterator[Path]:
-    """The file of a song on this machine; it is removed at the end if it was downloaded.
-
-    Raises:
-        StemError: it cannot be downloaded, or was raised inside; the message names the song as the
-            user knows it.
-        KeyboardInterrupt: ``ended`` was set during the download.
-    """
-    if isinstance(song.path, UrlPath):
-        with TemporaryDirectory(prefix="stem-") as folder:
-            copy = Path(folder) / song.path.name
-            download = replace(song, path=copy, url=str(song.path), origin=song.shown)
-            with fetched(download, ended) as here:
-                yield here
-        return
-    try:
-        if song.url and not song.path.exists():
-            fetch(song.url, song.path, ended)
-        yield song.path
-    except StemError as error:
-        if not song.origin:
-            raise
-        raise StemError(str(error).replace(str(song.path), song.shown)) from error
-    finally:
-        if song.url:
-            song.path.unlink(missing_ok=True)
 
 
 def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
