@@ -16,7 +16,6 @@ from typing import BinaryIO
 
 from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
 from stemcli.remote_path import UrlPath
-from stemcli.web import WebFile, is_web, shown_url
 
 LIMIT = "STEM_INPUT_LIMIT"
 """Environment variable with the largest song that is downloaded or read from standard input."""
@@ -105,6 +104,8 @@ def spool(stream: BinaryIO, target: Path) -> None:
 
 
 def _fetch(url: str | UrlPath, target: Path, stop: threading.Event) -> str:
+    from stemcli.web import WebFile, is_web, shown_url  # which loads OpenSSL
+
     text = str(url)
     if is_web(text) and not _is_configured(text):
         with WebFile(text) as file:

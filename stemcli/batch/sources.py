@@ -21,9 +21,8 @@ from stemcli.engine.tag_fields import used_tag_fields
 from stemcli.fetch import STDIN, fetch, input_limit, spool
 from stemcli.printable import portable
 from stemcli.remote_path import absolute, as_path, refuse_password
+from stemcli.streams import STANDARD_STREAM
 from stemcli.web import encoded_url, is_web, shown_url, url_name
-
-STANDARD_STREAM = "-"
 
 
 @contextmanager

@@ -16,13 +16,11 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
 from stemcli.cli.options import report as report_path
-from stemcli.streams import quiet_stderr
+from stemcli.streams import STANDARD_STREAM, quiet_stderr
 
 if TYPE_CHECKING:
     from stemcli.batch.executor import OpenExecutor
     from stemcli.engine.options import Options
-
-STANDARD_STREAM = "-"
 
 
 @click.command(

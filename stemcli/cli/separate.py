@@ -14,7 +14,7 @@ from model_zoo.errors import UsageError
 from stemcli.cli.console import Console, JsonConsole
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options, separation_options
-from stemcli.streams import quiet_stderr
+from stemcli.streams import STANDARD_STREAM, quiet_stderr
 
 if TYPE_CHECKING:
     from stemcli.batch.report import BatchReport
@@ -33,7 +33,7 @@ Unreadable files pass: the engine reports each of them and separates the other s
         ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
         ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "karaoke, as mp3"),
         ("stem separate *.flac --start 0:30 --end 1:00", "half a minute of several songs"),
-        ("cat song.mp3 | stem separate - --stems vocals -o - | sox - a.mp3", "through pipes"),
+        ("cat song.mp3 | stem separate - --stems vocals -o - > vocals.wav", "through pipes"),
     ),
 )
 @click.argument("songs", nargs=-1, required=True, metavar="SONG...", type=SONG)
@@ -48,7 +48,7 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
     """
     from stemcli.batch.pipe import require_pipe, separate_to_pipe
     from stemcli.batch.run import separate_songs
-    from stemcli.batch.sources import STANDARD_STREAM, named_songs
+    from stemcli.batch.sources import named_songs
 
     refuse_folders(songs)
     separate: Callable[..., BatchReport] = separate_songs
