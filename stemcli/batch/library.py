@@ -83,6 +83,7 @@ class LibrarySong:
         url: where to download ``path`` from when the song is separated; empty for other songs.
         label: name of the song in events; empty for ``path`` below ``folder``.
         origin: name of a temporary ``path`` in messages and reports; empty for other songs.
+        error: why an earlier attempt to download it failed; it is not tried again.
     """
 
     path: Path
@@ -91,6 +92,7 @@ class LibrarySong:
     url: str = ""
     label: str = ""
     origin: str = ""
+    error: StemError | None = None
 
     @property
     def name(self) -> str:
@@ -119,6 +121,8 @@ def fetched(song: LibrarySong, ended: threading.Event) -> Iterator[Path]:
             with fetched(download, ended) as here:
                 yield here
         return
+    if song.error:
+        raise song.error
     try:
         if song.url and not song.path.exists():
             fetch(song.url, song.path, ended)

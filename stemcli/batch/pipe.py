@@ -15,6 +15,7 @@ from stemcli.batch.library import LibrarySong
 from stemcli.batch.plan import SongTask
 from stemcli.batch.report import BatchReport
 from stemcli.batch.run import separate_songs
+from stemcli.engine.checks import known_outputs
 from stemcli.engine.events import Event, EventHandler, TrackFinished
 from stemcli.engine.options import Options
 
@@ -41,8 +42,9 @@ def require_pipe(
             "-o - and --json both need standard output. Leave --json out, or name a folder with "
             "--output"
         )
-    if options.two_stems or len(options.stems) > 1:
-        raise _several(options.stems or (options.two_stems, "the rest"))
+    stems = known_outputs(options)
+    if len(stems) > 1:
+        raise _several(stems)
     if stream.isatty():
         raise UsageError(
             "-o - writes a sound file to standard output, which is a terminal. Pipe it into a "

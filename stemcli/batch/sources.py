@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,8 +80,10 @@ def _located(text: str, folder: Path, *, is_needed: bool) -> LibrarySong:
     song = LibrarySong(folder / (name or "download"), url=text, origin=shown_url(text))
     suggested = ""
     if is_needed or not name:
-        with suppress(StemError):  # the song is tried again, and the error reported with it
+        try:
             suggested = fetch(text, song.path)
+        except StemError as error:  # reported with the song, which does not stop the others
+            song = replace(song, error=error)
     if name:
         return song
     host = portable((urlsplit(text).hostname or "").replace(".", "_"))

@@ -113,6 +113,19 @@ def test_a_url_without_a_name_that_fails(server: WebServer, run_tiny: RunStem) -
     assert error_line(run_tiny("separate", f"{server.url}/"), 1) == sentence
 
 
+def test_a_song_that_cannot_be_named_is_not_separated_under_another_name(
+    server: WebServer, run_tiny: RunStem, tmp_path: Path
+) -> None:
+    """Its tags are unknown, so stems of a second download would have other names than planned."""
+    url = server.add("/b.flac", status(503))
+    line = error_line(run_tiny("separate", url, *TAGGED), 1)
+    assert "The server cannot give" in line
+    assert len(server.requests) == 1
+    server.add("/b.flac", content(song(tmp_path / "a.flac", title="Title")))
+    assert run_tiny("separate", url, *TAGGED).exit_code == 0
+    assert (tmp_path / "separated/Unknown artist/00 Title - vocals.wav").is_file()
+
+
 def test_existing_stems_are_not_downloaded_again(
     server: WebServer, run_tiny: RunStem, tmp_path: Path
 ) -> None:
