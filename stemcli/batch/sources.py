@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,23 @@ from stemcli.remote_path import absolute, as_path, refuse_password
 from stemcli.streams import STANDARD_STREAM
 from stemcli.web import encoded_url, is_web, shown_url, url_name
 
+Busy = Callable[[str], AbstractContextManager[object]]
+
 
 @contextmanager
-def named_songs(names: Sequence[str], options: Options) -> Iterator[list[LibrarySong]]:
+def named_songs(
+    names: Sequence[str], options: Options, busy: Busy = nullcontext
+) -> Iterator[list[LibrarySong]]:
     """The songs called ``names``; temporary copies are removed at the end.
 
     Standard input is read at once. A song at a URL of http or https is downloaded when it is
     separated, or at once if its stems are named after its tags, or if its URL has no file name.
     Options are checked before anything is read or downloaded.
+
+    Args:
+        names: as the user typed them.
+        options: of the separation.
+        busy: shows a sentence while something is read or downloaded at once.
 
     Raises:
         UsageError: standard input is named beside other songs or is a terminal, or a URL is
@@ -57,21 +66,23 @@ def named_songs(names: Sequence[str], options: Options) -> Iterator[list[Library
     with TemporaryDirectory(prefix="stem-", ignore_cleanup_errors=True) as root:
         folders = [Path(root) / str(number) for number in range(len(texts))]
         is_needed = bool(used_tag_fields(options.filename))
-        locate = partial(_located, is_needed=is_needed)
+        locate = partial(_located, is_needed=is_needed, busy=busy)
         yield _with_labels([*map(locate, texts, folders)])
 
 
-def _located(text: str, folder: Path, *, is_needed: bool) -> LibrarySong:
+def _located(text: str, folder: Path, *, is_needed: bool, busy: Busy) -> LibrarySong:
     """A song, whose temporary copy is or will be in ``folder``.
 
     Args:
         text: as the user named the song.
         folder: does not exist yet.
         is_needed: whether the file is needed at once.
+        busy: see :func:`named_songs`.
     """
     if text == STANDARD_STREAM:
         folder.mkdir()
-        spool(sys.stdin.buffer, folder / STDIN)
+        with busy("Reading the song on standard input"):
+            spool(sys.stdin.buffer, folder / STDIN)
         return LibrarySong(folder / STDIN, origin=STDIN)
     if not is_web(text):
         return _file(text)
@@ -81,7 +92,8 @@ def _located(text: str, folder: Path, *, is_needed: bool) -> LibrarySong:
     suggested = ""
     if is_needed or not name:
         try:
-            suggested = fetch(text, song.path)
+            with busy(f"Downloading {song.shown}"):
+                suggested = fetch(text, song.path)
         except StemError as error:  # reported with the song, which does not stop the others
             song = replace(song, error=error)
     if name:

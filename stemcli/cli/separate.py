@@ -57,7 +57,7 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
         require_pipe(songs, options, as_json=isinstance(console, JsonConsole), stream=stream)
         separate = partial(separate_to_pipe, stream=stream)
     quiet = quiet_stderr(not console.verbose)
-    with quiet, console, named_songs(songs, options) as library:
+    with quiet, console, named_songs(songs, options, console.busy) as library:
         report = separate(library, options, jobs=jobs, on_event=console.show)
     if len(report.tracks) > 1:
         console.report(report)
