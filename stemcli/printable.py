@@ -28,6 +28,18 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 """The first character of a cell that a spreadsheet takes for a formula
 (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
+LONGEST_NAME = 255
+"""Bytes of a file or folder name in UTF-8, as on ext4, XFS and Btrfs; others allow as many."""
+
+RESERVED = re.compile(r'[<>:"/\\|?*]')
+
+PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³")
+DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *PORTS})
+"""Names that Windows reserves, with any extension
+(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
+
+JOINERS = "\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-15}\N{VARIATION SELECTOR-16}"
+
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)")
 
 
@@ -46,6 +58,32 @@ def name_part(text: str) -> str:
     return printable(text).replace(UNKNOWN, "_").replace("/", "_").replace("\\", "_")
 
 
+def portable(text: str) -> str:
+    """Return ``text`` composed (NFC), without characters that a file system may refuse."""
+    shown = printable(unicodedata.normalize("NFC", text)).replace(UNKNOWN, "_")
+    return RESERVED.sub("_", shown).strip()
+
+
+def portable_name(name: str) -> str:
+    """Replace a leading and a trailing dot, and reserved device names (``NUL.wav``)."""
+    name = re.sub(r"^\.|\.$", "_", name.strip())
+    base, dot, rest = name.partition(".")
+    return f"{base.rstrip()}_{dot}{rest}" if base.rstrip().upper() in DEVICES else name
+
+
+def byte_length(text: str) -> int:
+    """Bytes of ``text`` in UTF-8; characters of invalid names count too."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def cut(text: str, size: int) -> str:
+    """Shorten ``text`` to at most ``size`` bytes, without splitting a character or its accents."""
+    end = len(text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore"))
+    while end and _continues(text[end - 1 : end + 1]):
+        end -= 1
+    return text[:end].rstrip()
+
+
 def cell(text: str) -> str:
     """``text`` as a cell of a CSV file, without formulas and control codes other than line breaks.
 
@@ -55,6 +93,14 @@ def cell(text: str) -> str:
     shown = "\n".join(map(printable, written.lstrip("\t\r").split("\n")))
     is_formula = FORMULA.match(text) and not NUMBER.fullmatch(text)
     return f"'{shown}" if is_formula else shown
+
+
+def _continues(pair: str) -> bool:
+    """Whether the second character belongs to the first one; False if there is no second one."""
+    if len(pair) < 2:
+        return False
+    joins = pair[0] == "\N{ZERO WIDTH JOINER}" or pair[1] in JOINERS
+    return joins or bool(unicodedata.combining(pair[1]))
 
 
 def _is_control(character: str) -> bool:

@@ -118,9 +118,14 @@ class UrlPath(Base):
         Raises:
             OSError: the file cannot be written on this machine.
         """
-        with self.open("rb") as source, target.open("wb") as copy:
+        with target.open("wb") as copy:
+            copy.writelines(self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content of the file, block by block."""
+        with self.open("rb") as source:
             while block := self._read(source):
-                copy.write(block)
+                yield block
 
     def store(self, source: Path) -> None:
         """Upload a local file; parent folders are created."""
@@ -161,14 +166,27 @@ def as_path(text: str) -> Path:
     """
     if "://" not in text:
         return Path(text)
+    refuse_password(text)
     parts = urlsplit(text)
-    if parts.password:
-        shown = text.replace(f":{parts.password}@", "@")
+    return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
+
+
+def refuse_password(url: str) -> None:
+    """Refuse a URL with a password, which would be shown and stored.
+
+    Raises:
+        UsageError: the URL contains a password, or is malformed.
+    """
+    try:
+        password = urlsplit(url).password
+    except ValueError as error:
+        raise UsageError(f"{url} is not a valid URL ({first_line(error)})") from error
+    if password:
+        shown = url.replace(f":{password}@", "@")
         raise UsageError(
             f"The URL {shown} was given with a password. Leave it out and put it into the "
             "configuration of fsspec; see docs/libraries.md"
         )
-    return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
 
 
 def require_root(folder: UrlPath) -> None:

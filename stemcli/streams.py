@@ -21,6 +21,9 @@ from typing import Any, TextIO, cast
 
 STDIN, STDOUT, STDERR = range(3)
 
+STANDARD_STREAM = "-"
+"""Stands for standard input or output in the place of a file."""
+
 _ON_WINDOWS = (errno.EINVAL,) if os.name == "nt" else ()  # error of a closed pipe on Windows
 NO_READER = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, *_ON_WINDOWS})
 """Errors of a pipe without a reader, a terminal that hung up, and a closed descriptor."""

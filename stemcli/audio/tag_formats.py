@@ -31,6 +31,7 @@ from mutagen.wave import WAVE
 
 from stemcli.audio.soundfile_decoder import StraightFile
 from stemcli.audio.tags import Picture, Tags
+from stemcli.remote_path import UrlPath
 
 MOST_AT_ONCE = 2**24
 """Bytes per read: no block of a FLAC file is larger, and no cover needs to be."""
@@ -50,7 +51,9 @@ WORTH_COUNTING = 2**15
 MOST_APE_READS = 100_000
 """Reads of an APEv2 tag: two for each item, and one for each character of its name."""
 
-_FRAMES = re.compile(b"|".join(name.encode() for name in {**id3.Frames, **id3.Frames_2_2}))
+_FRAME_NAMES = frozenset(name.encode() for name in {**id3.Frames, **id3.Frames_2_2})
+# A short pattern, because an alternation of all names takes 30 ms per megabyte of a cover.
+_MAYBE_FRAME = re.compile(b"[A-Z](?=[A-Z0-9]{2})")
 
 
 class TooLargeError(Exception):
@@ -86,7 +89,7 @@ class BoundedFile:
         if self._reads < 0:
             raise TooLargeError("they have too many parts")
         if len(data) > WORTH_COUNTING:
-            require_few(sum(1 for _ in _FRAMES.finditer(data)))
+            require_few(_count_frames(data))
         return data
 
     def seek(self, *position: int) -> int:
@@ -116,6 +119,14 @@ def require_few(fields: int) -> None:
     """
     if fields > MOST_FIELDS:
         raise TooLargeError(f"they have {fields:,} fields")
+
+
+def _count_frames(data: bytes) -> int:
+    """How many names of ID3 frames occur in ``data``."""
+    starts = (found.start() for found in _MAYBE_FRAME.finditer(data))
+    return sum(
+        data[at : at + 4] in _FRAME_NAMES or data[at : at + 3] in _FRAME_NAMES for at in starts
+    )
 
 
 class _BoundedZlib:
@@ -196,6 +207,8 @@ _MP4_IMAGES = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_
 def read_tags(path: Path) -> Tags | None:
     """Read the tags of a song; None if mutagen does not know its container.
 
+    Also None for text chunks of WAV and AIFF at a URL, because libsndfile reads local files only.
+
     Raises:
         TooLargeError: the tags exceed the limits.
     """
@@ -206,8 +219,10 @@ def read_tags(path: Path) -> Tags | None:
         file = mutagen.File(bounded)
     if file is None:
         return None
+    if file.tags is None and isinstance(file, (WAVE, AIFF)):
+        return None if isinstance(path, UrlPath) else _read_chunks(path)
     if file.tags is None:
-        return _read_chunks(path) if isinstance(file, (WAVE, AIFF)) else Tags()
+        return Tags()
     read: Callable[[Any], Tags] = _read_vorbis
     for kind, reader in _READERS.items():
         if isinstance(file.tags, kind):

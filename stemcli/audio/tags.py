@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from model_zoo.errors import FfmpegMissingError
 from model_zoo.parsing import shortened
 from stemcli.audio.allowed_formats import DEMUXERS
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_process import FfmpegProcess
-from stemcli.printable import printable
+from stemcli.fetch import fetch
+from stemcli.printable import name_part, printable
+from stemcli.remote_path import UrlPath
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,10 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
     Returns:
         Notices about tags that could not be copied, and why. Malformed tags never raise.
     """
-    from stemcli.audio.tag_formats import read_tags, write_tags
+    from stemcli.audio.tag_formats import write_tags
 
     try:
-        tags = read_tags(source)
-        if tags is None:
-            tags = ffmpeg_tags(source)
+        tags = song_tags(source)
     except Exception as error:  # damaged tags raise anything: struct.error, KeyError, ...
         return [f"the tags of {source.name} cannot be read ({_reason(error)}): stems have no tags"]
     try:
@@ -69,6 +70,29 @@ def copy_tags(source: Path, target: Path, *, stem: str | None = None) -> list[st
     except Exception as error:
         kind = target.suffix.lstrip(".")
         return [f"the tags of {source.name} cannot be written to {kind} ({_reason(error)})"]
+
+
+def song_tags(song: Path) -> Tags:
+    """Read the tags of a song.
+
+    Args:
+        song: a local file or a URL. Of a file at a URL, only the parts with tags are downloaded if
+            mutagen can find them, else the whole file.
+
+    Raises:
+        Exception: the tags are damaged or too large, or the file cannot be read.
+    """
+    from stemcli.audio.tag_formats import read_tags
+
+    tags = read_tags(song)
+    if tags is not None:
+        return tags
+    if not isinstance(song, UrlPath):
+        return ffmpeg_tags(song)
+    with TemporaryDirectory(prefix="stem-") as folder:
+        copy = Path(folder) / name_part(song.name)
+        fetch(song, copy)
+        return song_tags(copy)
 
 
 def _reason(error: Exception) -> str:

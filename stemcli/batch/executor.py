@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
-from model_zoo.errors import DecodeError, OutputError, StemError
+from model_zoo.errors import OutputError
 from stemcli.audio.writer import beside
-from stemcli.batch.library import LibrarySong
-from stemcli.batch.plan import Planner, SongTask, plan_song
+from stemcli.batch.library import fetched
+from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
@@ -134,7 +134,14 @@ class SessionLike(Planner, Protocol):
         """Time in forward passes so far, over all jobs."""
 
     def separate_file(
-        self, song: Path, *, folder: Path | None, replace: bool, ready: Ready
+        self,
+        song: Path,
+        *,
+        outputs: dict[str, Path],
+        picture: Path | None,
+        track: str,
+        replace: bool,
+        ready: Ready,
     ) -> Result:
         """Separate one song; all of its stems appear, or none."""
 
@@ -143,7 +150,7 @@ class SessionLike(Planner, Protocol):
 
 
 class LocalExecutor:
-    """Threads of this process; songs behind URLs are fetched into a temporary folder.
+    """Threads of this process; songs at URLs are downloaded to a temporary folder.
 
     Args:
         session: the engine.
@@ -154,6 +161,7 @@ class LocalExecutor:
         self.session, self.jobs = session, jobs
         self._threads = jobs + AT_THE_ENDS
         self._end: BaseException | None = None  # what ended the run early
+        self._interrupted = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -209,14 +217,21 @@ class LocalExecutor:
         if steps:
             steps.on_start()
             steps.on_read(Content.of_readable(song.path))
-        with fetched(song.path) as here:
+        here = self._here(task)
+        with fetched(song, self._interrupted) as file:
             made = self.session.separate_file(
-                here, folder=song.folder, replace=replace, ready=self._ready(task, steps)
+                file,
+                outputs=here.outputs,
+                picture=here.picture,
+                track=task.name,
+                replace=replace,
+                ready=self._ready(task, steps),
             )
         return TaskResult(task, made.seconds, made.wall_seconds, made.skipped)
 
     def interrupt(self) -> None:
         """Make songs that are being separated raise KeyboardInterrupt and leave nothing behind."""
+        self._interrupted.set()
         self.session.interrupt()
 
     def _try(self, task: SongTask, replace: bool, callbacks: Callbacks) -> TaskResult:
@@ -235,6 +250,10 @@ class LocalExecutor:
     def _stop(self, error: BaseException) -> None:
         self._end = self._end or error
         self.interrupt()
+
+    def _here(self, task: SongTask) -> SongTask:
+        """The task with the paths to which the engine writes."""
+        return task
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_tell_complete, steps) if steps else lambda files: None
@@ -259,17 +278,16 @@ class StagedExecutor(LocalExecutor):
 
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan(Path(song.name), folder=folder)
+        here = self.session.plan(song, folder=folder)
         return {stem: self._target_of(path) for stem, path in here.items()}
 
     def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan_picture(Path(song.name), folder=folder)
+        here = self.session.plan_picture(song, folder=folder)
         return here and self._target_of(here)
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
-        here = plan_song(LibrarySong(Path(task.song.path.name), task.song.folder), self.session)
         self._stage.mkdir(mode=0o700, exist_ok=True)
         try:
             return super().separate(task, replace=replace, steps=steps)
@@ -278,8 +296,15 @@ class StagedExecutor(LocalExecutor):
                 f"{error}. To use another temporary folder than {self._stage.parent}, set TMPDIR"
             ) from error
         finally:
-            for path in here.files:
+            for path in self._here(task).files:
                 path.unlink(missing_ok=True)
+
+    def _here(self, task: SongTask) -> SongTask:
+        outputs = {stem: self._staged(path) for stem, path in task.outputs.items()}
+        return replace(task, outputs=outputs, picture=task.picture and self._staged(task.picture))
+
+    def _staged(self, path: Path) -> Path:
+        return self._stage / path.relative_to(self._target)
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_carry, self._target_of, steps)
@@ -315,37 +340,6 @@ def open_local(
     # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=str(stage), existing="overwrite")
     return StagedExecutor(Session(staged, on_event, jobs=jobs, load=load), jobs, stage, target)
-
-
-@contextmanager
-def fetched(song: Path) -> Iterator[Path]:
-    """The song on this machine, under its own name.
-
-    Raises:
-        StemError: it cannot be fetched, or whatever is raised inside, by the song's own address.
-    """
-    if not isinstance(song, UrlPath):
-        yield song
-        return
-    with TemporaryDirectory(prefix="stem-") as folder:
-        here = Path(folder) / song.name
-        _fetch(song, here)
-        try:
-            yield here
-        except StemError as error:
-            raise StemError(str(error).replace(str(here), str(song))) from error
-
-
-def _fetch(song: UrlPath, here: Path) -> None:
-    try:
-        song.fetch(here)
-    except FileNotFoundError as error:
-        raise DecodeError(f"{song} no longer exists") from error
-    except OSError as error:
-        raise OutputError(
-            f"{song} cannot be fetched to {here.parent} ({error.strerror or error}). Set TMPDIR to "
-            "a folder with more room"
-        ) from error
 
 
 def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:

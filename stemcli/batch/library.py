@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 
-from model_zoo.errors import OutputError, UsageError
+from model_zoo.errors import OutputError, StemError, UsageError
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
 from stemcli.engine.outputs import PICTURE_SUFFIX
+from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, folded, is_there, real
 
 
@@ -77,11 +81,60 @@ class LibrarySong:
         path: path of the file.
         folder: the sub-folder of the output that mirrors its folder.
         met: whether the file was found by a scan; False if the user named it.
+        url: where to download ``path`` from when the song is separated; empty for other songs.
+        label: name of the song in events; empty for ``path`` below ``folder``.
+        origin: name of a temporary ``path`` in messages and reports; empty for other songs.
+        error: why an earlier attempt to download it failed; it is not tried again.
     """
 
     path: Path
     folder: Path = Path()
     met: bool = False
+    url: str = ""
+    label: str = ""
+    origin: str = ""
+    error: StemError | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the song in events and reports."""
+        return self.label or str(self.folder / self.path.name)
+
+    @property
+    def shown(self) -> str:
+        """The song as the user knows it: a path, a URL or ``stdin``."""
+        return self.origin or str(self.path)
+
+
+@contextmanager
+def fetched(song: LibrarySong, ended: threading.Event) -> Iterator[Path]:
+    """The file of a song on this machine; it is removed at the end if it was downloaded.
+
+    Raises:
+        StemError: it cannot be downloaded, or was raised inside; the message names the song as the
+            user knows it.
+        KeyboardInterrupt: ``ended`` was set during the download.
+    """
+    if isinstance(song.path, UrlPath):
+        with TemporaryDirectory(prefix="stem-") as folder:
+            copy = Path(folder) / song.path.name
+            download = replace(song, path=copy, url=str(song.path), origin=song.shown)
+            with fetched(download, ended) as here:
+                yield here
+        return
+    if song.error:
+        raise song.error
+    try:
+        if song.url and not song.path.exists():
+            fetch(song.url, song.path, ended)
+        yield song.path
+    except StemError as error:
+        if not song.origin:
+            raise
+        raise StemError(str(error).replace(str(song.path), song.shown)) from error
+    finally:
+        if song.url:
+            song.path.unlink(missing_ok=True)
 
 
 @dataclass

@@ -57,7 +57,7 @@ class SongTask:
     @property
     def name(self) -> str:
         """Name of the song in events and reports: its path below the input folder."""
-        return str(self.song.folder / self.song.path.name)
+        return self.song.name
 
 
 def once(songs: Iterable[LibrarySong]) -> list[LibrarySong]:
@@ -172,14 +172,15 @@ def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, 
     replaced: dict[Pair, str] = {}
     for task in tasks:
         for path in task.files:
-            key, mine = _key(path), task.song.path
+            key, mine = _key(path), task.song
             other = owners.setdefault(key, task)
             if other is not task:
-                both = f"{other.song.path} and {mine} would both be written to {path}"
-                shared.setdefault((other.song.path, mine), both)
+                both = f"{other.song.shown} and {mine.shown} would both be written to {path}"
+                shared.setdefault((other.song.path, mine.path), both)
             if key in songs:
                 lost = songs[key].song.path
-                replaced[mine, lost] = f"An output of {mine} would replace the song {lost}"
+                what = f"An output of {mine.shown} would replace the song {lost}"
+                replaced[mine.path, lost] = what
     return shared, replaced
 
 

@@ -14,7 +14,7 @@ from stemcli.batch.journal import Journal
 from stemcli.batch.plan import SongTask, refuse_existing
 from stemcli.batch.records import JournalEntry
 from stemcli.engine.options import Options
-from stemcli.remote_path import is_taken, is_there, real
+from stemcli.remote_path import UrlPath, is_taken, is_there, real
 
 DONE = "done in an earlier run"
 EXIST = "all stems exist"
@@ -94,6 +94,18 @@ def decide(
         pairs = zip(decisions, entries, strict=True)
         refuse_existing(path for decision, entry in pairs for path in _foreign(decision, entry))
     return decisions
+
+
+def without_journal(task: SongTask, options: Options) -> ResumeDecision:
+    """Decide about a song of a run without a journal.
+
+    A song that would be downloaded, or whose stems would be uploaded, is skipped here; the engine
+    decides about others.
+    """
+    paths = (task.song.path, *task.files)
+    is_remote = bool(task.song.url) or any(isinstance(path, UrlPath) for path in paths)
+    exists = options.existing == "skip" and is_remote and all(map(is_there, task.files))
+    return ResumeDecision(task, skip=EXIST if exists else "")
 
 
 def _decide(

@@ -31,7 +31,7 @@ from stemcli.batch.report import (
     Outcome,
     TrackReport,
 )
-from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover
+from stemcli.batch.resume import EXIST, ResumeDecision, decide, recover, without_journal
 from stemcli.engine.events import (
     Event,
     EventHandler,
@@ -130,7 +130,7 @@ class _BatchRun:
         if self.journal is None:
             if refuses:
                 refuse_existing(path for task in tasks for path in task.files)
-            return [ResumeDecision(task) for task in tasks]
+            return [without_journal(task, options) for task in tasks]
         self.replace, self.settings = refuses, json.dumps(self.executor.settings, sort_keys=True)
         recover(self.journal)
         return decide(tasks, self.journal, self.settings, options)
@@ -233,4 +233,4 @@ class _JournalCallbacks:
 
 def _report(task: SongTask, outcome: Outcome, message: str, **measured: Any) -> TrackReport:
     outputs, picture = task.spelled() if outcome != "failed" else ({}, None)
-    return TrackReport(str(task.song.path), outcome, message, outputs, picture=picture, **measured)
+    return TrackReport(task.song.shown, outcome, message, outputs, picture=picture, **measured)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from model_zoo.errors import MissingExtraError
+from model_zoo.errors import MissingExtraError, UsageError
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
 from stemcli.cli.options import report as report_path
 from stemcli.cli.settings_command import SettingsCommand
-from stemcli.streams import quiet_stderr
+from stemcli.streams import STANDARD_STREAM, quiet_stderr
 
 if TYPE_CHECKING:
     from stemcli.batch.executor import OpenExecutor
@@ -100,6 +100,7 @@ def command(
     from stemcli.batch.run import separate_songs
     from stemcli.remote_path import as_path
 
+    refuse_pipes(folder, options)
     if report_file:
         check_report(report_file)
     output = as_path(options.output)
@@ -124,6 +125,24 @@ def command(
     console.traces(report)
     is_incomplete = bool(found.unreadable or found.unclear)
     click.get_current_context().exit(1 if is_incomplete else report.exit_code)
+
+
+def refuse_pipes(folder: Path, options: Options) -> None:
+    """Refuse ``-`` for standard input or output, which are for one song.
+
+    Raises:
+        UsageError: the input or the output is ``-``; the message names the command for one song.
+    """
+    if str(folder) == STANDARD_STREAM:
+        raise UsageError(
+            "- is standard input, and stem batch reads a folder. Try: stem separate - "
+            "(for a folder of that name: ./-)"
+        )
+    if options.output == STANDARD_STREAM:
+        raise UsageError(
+            "-o - is standard output, and stem batch writes many files. Try: stem separate SONG "
+            "--stems vocals -o - (for a folder of that name: ./-)"
+        )
 
 
 def choose_cluster(console: Console) -> OpenExecutor:

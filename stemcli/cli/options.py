@@ -267,16 +267,18 @@ OUTPUT = (
         default="separated",
         show_default=True,
         metavar="DIR",
-        help="Folder for the stems.",
+        help="Folder or URL for the stems. - writes one stem to standard output (stem separate"
+        " only).",
     ),
     click.option(
         "--filename",
         default="{track}/{stem}.{ext}",
         show_default=True,
         metavar="TEMPLATE",
-        help="Path of each stem inside that folder. {track} is the name of the song, {stem} the"
-        " stem (instrumental even if requested as accompaniment), {model} the model and {ext} the"
-        " extension of --format.",
+        help="Path of each stem inside that folder. {track} is the name of the song's file, {stem}"
+        " the stem (instrumental even if requested as accompaniment), {model} the model and {ext}"
+        " the extension of --format; {artist}, {album}, {title}, {number} and {year} come from the"
+        " song's tags.",
     ),
     click.option(
         "-f",

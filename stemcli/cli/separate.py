@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from model_zoo.errors import UsageError
-from stemcli.cli.console import Console
+from stemcli.cli.console import Console, JsonConsole
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import console_options, separation_options
 from stemcli.cli.settings_command import SettingsCommand
-from stemcli.streams import quiet_stderr
+from stemcli.streams import STANDARD_STREAM, quiet_stderr
 
 if TYPE_CHECKING:
+    from stemcli.batch.report import BatchReport
     from stemcli.engine.options import Options
 
-SONG = click.Path(path_type=Path, readable=False)
-"""Unreadable files pass: the engine reports each of them and separates the other songs."""
+SONG = click.Path(path_type=str, readable=False)
+"""A file, a URL or ``-``, as text, because a path would lose a slash of a URL.
+
+Unreadable files pass: the engine reports each of them and separates the other songs.
+"""
 
 
 @click.command(
@@ -29,32 +35,40 @@ SONG = click.Path(path_type=Path, readable=False)
         ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
         ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "karaoke, as mp3"),
         ("stem separate *.flac --start 0:30 --end 1:00", "half a minute of several songs"),
+        ("cat song.mp3 | stem separate - --stems vocals -o - > vocals.wav", "through pipes"),
     ),
 )
 @click.argument("songs", nargs=-1, required=True, metavar="SONG...", type=SONG)
 @separation_options
 @console_options
-def command(*, songs: tuple[Path, ...], options: Options, jobs: int, console: Console) -> None:
+def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Console) -> None:
     """Separate one or more songs into stems.
 
-    Every stem keeps the length, sample rate and channels of the song, and the stems add up to the
-    song. If a song cannot be read, the error is reported and the other songs are separated.
-    Options that you always use can be kept with stem config.
+    SONG is a file, a URL (https, s3, ...), or - for standard input. Every stem keeps the length,
+    sample rate and channels of the song, and the stems add up to the song. If a song cannot be
+    read, the error is reported and the other songs are separated. Options that you always use can
+    be kept with stem config.
     """
-    from stemcli.batch.library import LibrarySong
+    from stemcli.batch.pipe import require_pipe, separate_to_pipe
     from stemcli.batch.run import separate_songs
+    from stemcli.batch.sources import named_songs
 
     refuse_folders(songs)
-    with quiet_stderr(not console.verbose), console:
-        library = [LibrarySong(song) for song in songs]
-        report = separate_songs(library, options, jobs=jobs, on_event=console.show)
+    separate: Callable[..., BatchReport] = separate_songs
+    if options.output == STANDARD_STREAM:
+        stream = sys.stdout.buffer
+        require_pipe(songs, options, as_json=isinstance(console, JsonConsole), stream=stream)
+        separate = partial(separate_to_pipe, stream=stream)
+    quiet = quiet_stderr(not console.verbose)
+    with quiet, console, named_songs(songs, options, console.busy) as library:
+        report = separate(library, options, jobs=jobs, on_event=console.show)
     if len(report.tracks) > 1:
         console.report(report)
     console.traces(report)
     click.get_current_context().exit(report.exit_code)
 
 
-def refuse_folders(songs: tuple[Path, ...]) -> None:
+def refuse_folders(songs: tuple[str, ...]) -> None:
     """Refuse folders.
 
     Raises:

@@ -36,12 +36,23 @@ def check_request(options: Options) -> None:
         check_drawing()
     for name in options.networks:
         _require_model(name)
-    if all(map(is_known, options.model)):
-        known = {name: find(name) for name in options.model}
-        for name, card in known.items():
-            require_role(name, registry.architecture(card.architecture).role, "stems")
-        shared = shared_stems([(name, card.outputs) for name, card in known.items()])
-        select(shared, options.stems, options.two_stems)
+    known_outputs(options)
+
+
+def known_outputs(options: Options) -> tuple[str, ...]:
+    """Names of the outputs by the cards of the models; none if a model has no card.
+
+    Raises:
+        UsageError: a stem does not exist, or a model is not for stems.
+        CheckpointError: the card of a model is damaged.
+    """
+    if not all(map(is_known, options.model)):
+        return ()
+    known = {name: find(name) for name in options.model}
+    for name, card in known.items():
+        require_role(name, registry.architecture(card.architecture).role, "stems")
+    shared = shared_stems([(name, card.outputs) for name, card in known.items()])
+    return select(shared, options.stems, options.two_stems).names
 
 
 def _require_model(name: str) -> None:

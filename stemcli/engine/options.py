@@ -42,7 +42,8 @@ class Options(Config):
         start: where in the song to start, in seconds.
         end: where in the song to stop, in seconds.
         output: folder for the stems.
-        filename: path below ``output``; fields ``{track} {stem} {ext} {model}``.
+        filename: path below ``output``; fields ``{track} {stem} {ext} {model}``, and from the tags
+            of the song ``{artist} {album} {title} {number} {year}``.
         format: ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
         depth: ``16``, ``24`` or ``32f``; ``auto`` keeps the bit depth of the input.
         bitrate: kbit/s of a lossy format.

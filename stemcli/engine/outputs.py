@@ -23,7 +23,9 @@ from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.picture import SongPicture
 from stemcli.engine.spool import Spool, explain_write_errors, spool_folders
+from stemcli.engine.tag_fields import TAG_FIELDS, portable_part, tag_values, used_tag_fields
 from stemcli.printable import name_part
+from stemcli.remote_path import UrlPath
 
 StagedFiles = Sequence[tuple[Path, Path]]
 """The temporary and the final path of every file of a song: its stems, and its picture if any."""
@@ -203,7 +205,7 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-FIELDS = ("track", "stem", "ext", "model")
+FIELDS = ("track", "stem", "ext", "model", *TAG_FIELDS)
 
 OTHER_FIELDS = {
     "codec": "ext",
@@ -222,9 +224,10 @@ def plan_outputs(
     """Return the path of every stem of one song.
 
     Args:
-        song: the input; its name without the suffix is ``{track}``.
+        song: the input, a local file or a URL; its name without the suffix is ``{track}``. Its tags
+            are read only if the template needs them.
         stems: names of the outputs.
-        template: a relative path with fields ``{track} {stem} {ext} {model}``.
+        template: a relative path with fields of :data:`FIELDS`.
         folder: base of the relative paths.
         extension: without the dot.
         model: name of the model, or names joined by ``+``.
@@ -233,14 +236,17 @@ def plan_outputs(
         ConfigError: the template has unknown fields, leaves the folder, gives two stems the same
             path, or does not end in the extension.
         OutputError: a stem would replace the song itself.
+        StorageError: the tags of a song at a URL cannot be read.
     """
     check_template(template)
     values = {"track": song.stem, "ext": extension, "model": model}
+    if used_tag_fields(template):
+        values |= tag_values(song)
     paths = {stem: folder / _fill(template, {**values, "stem": stem}) for stem in stems}
     _refuse_shared(paths, template)
     _require_extension(paths.values(), extension, template)
     for path in paths.values():
-        if is_same_file(path, song):
+        if not isinstance(song, UrlPath) and is_same_file(path, song):
             raise OutputError(f"{path} would replace the song itself. Choose another --output")
     return paths
 
@@ -324,8 +330,11 @@ def _fill(template: str, values: Mapping[str, str]) -> Path:
     safe = {field: value.replace("/", "_").replace("\\", "_") for field, value in values.items()}
     # {track} keeps the name of the user's own file; names of stems and models are not trusted.
     safe |= {field: name_part(values[field]) for field in ("stem", "model")}
-    filled = PurePath(template.format_map(safe))
-    return Path(*("_" if part == ".." else part for part in filled.parts))
+    filled = (
+        portable_part(part, safe) if used_tag_fields(part) else part.format_map(safe)
+        for part in PurePath(template).parts
+    )
+    return Path(*("_" if part == ".." else part for part in filled))
 
 
 def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:

@@ -163,7 +163,7 @@ class Session:
         """Return the paths of the stems of ``song``.
 
         Args:
-            song: the input.
+            song: the input; its tags are read if ``--filename`` needs them.
             folder: sub-folder of the output folder, to mirror a tree.
 
         Raises:
@@ -178,7 +178,7 @@ class Session:
             )
         require_encoder(options.output_format())
         return plan_outputs(
-            Path(song),
+            song if isinstance(song, Path) else Path(song),
             self.stems,
             template=options.filename,
             folder=Path(options.output) / (folder or Path()),
@@ -211,6 +211,9 @@ class Session:
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
+        outputs: dict[str, Path] | None = None,
+        picture: Path | None = None,
+        track: str = "",
     ) -> Result:
         """Separate a file into files; they get their final names only when all are complete.
 
@@ -219,21 +222,25 @@ class Session:
             folder: sub-folder of the output folder, to mirror a tree.
             replace: whether to replace existing stems, regardless of the options.
             ready: called with the temporary and final path of every file when all are complete.
+            outputs: stem name to path; those of :meth:`plan` if None.
+            picture: path of the picture, if ``outputs`` are given; None for no picture.
+            track: name of the song in events; its file name, below ``folder``, if empty.
 
         Raises:
             StemError: the song cannot be separated; reported as ``TrackFailed`` before.
         """
         song = Path(song)
-        track = str((folder or Path()) / song.name)
+        track = track or str((folder or Path()) / song.name)
         try:
-            paths = self.plan(song, folder=folder)
-            picture = self.plan_picture(song, folder=folder)
-            files = [*paths.values(), *filter(None, [picture])]
+            if outputs is None:
+                outputs = self.plan(song, folder=folder)
+                picture = self.plan_picture(song, folder=folder)
+            files = [*outputs.values(), *filter(None, [picture])]
             if not replace and self._refuse_or_skip(track, files):
-                return Result(paths, skipped=True, picture=picture)
+                return Result(outputs, skipped=True, picture=picture)
             return SongJob(
                 song,
-                paths,
+                outputs,
                 self._on_device,
                 self.options,
                 track,

@@ -11,6 +11,7 @@ import pytest
 
 from model_zoo.errors import DecodeError, FfmpegMissingError
 from stemcli.audio.containers.ogg import page_checksum
+from stemcli.audio.info import require_file
 from stemcli.audio.reader import open_audio, probe
 from tests.audio_files import ffmpeg, noisy_tones, tones, write_audio
 from tests.stemcli.audio.decoding import decode
@@ -97,6 +98,11 @@ def test_bad_files_give_one_error_message(tmp_path: Path, make: Callable[[Path],
     with pytest.raises(DecodeError, match=SENTENCES[make]) as caught:
         decode(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_url_in_the_place_of_a_path_is_named_with_both_slashes() -> None:
+    with pytest.raises(DecodeError, match=r"https://example.org/a.mp3 is a URL, .*\. Down"):
+        require_file(Path("https://example.org/a.mp3"))
 
 
 def test_an_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

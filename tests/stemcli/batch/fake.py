@@ -66,12 +66,16 @@ class FakeSession:
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
+        outputs: dict[str, Path] | None = None,
+        picture: Path | None = None,
+        track: str = "",
     ) -> Result:
         self.threads.add(threading.get_ident())
         self.before(song)
-        track = str((folder or Path()) / song.name)
-        outputs = self.plan(song, folder=folder)
-        picture = self.plan_picture(song, folder=folder)
+        track = track or str((folder or Path()) / song.name)
+        if outputs is None:
+            outputs = self.plan(song, folder=folder)
+            picture = self.plan_picture(song, folder=folder)
         files = [*outputs.values(), *filter(None, [picture])]
         if self.options.existing == "skip" and all(path.exists() for path in files):
             self.on_event(TrackSkipped(track, "all stems exist"))

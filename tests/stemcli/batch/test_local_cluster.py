@@ -19,6 +19,8 @@ import soundfile
 
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
+from stemcli.audio.tag_formats import write_tags
+from stemcli.audio.tags import Tags
 from stemcli.cluster import ADDRESS
 from tests.model_zoo.small import small_network
 from tests.stemcli.batch.library import files
@@ -67,6 +69,21 @@ def test_a_local_cluster_gives_the_same_stems(library: Path) -> None:
         f"there/{song}/vocals.wav" for song in ("a", "x/b", "x/c")
     }
     assert events[-1]["report"]["done"] == 3
+
+
+@pytest.mark.slow
+def test_a_local_cluster_names_stems_after_tags(library: Path) -> None:
+    for title, place in (("One", "a"), ("Two", "x/b")):
+        write_tags(library / f"in/{place}.flac", Tags({"title": [title], "artist": ["A"]}))
+    template = ("--filename", "{artist}/{title} - {stem}.{ext}")
+    run = batch("there", "--cluster", *template)
+    _, stderr = run.communicate()
+    assert run.returncode == 1, stderr  # text.mp3
+    stems = {
+        path.relative_to(library / "there").as_posix() for path in library.rglob("there/**/*.wav")
+    }
+    names = ("A/One", "x/A/Two", "x/Unknown artist/c")
+    assert stems == {f"{name} - {stem}.wav" for name in names for stem in ("vocals", "band")}
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from stemcli.audio.writer import leftovers
 from stemcli.batch.executor import WrittenStem, publish
 from stemcli.batch.journal import Journal
 from stemcli.batch.library import LibrarySong
+from stemcli.batch.plan import SongTask
 from stemcli.batch.ray_executor import RemoteError, open_cluster
 from stemcli.batch.records import Content
 from stemcli.batch.report import (
@@ -59,6 +60,17 @@ def test_steps_are_reported_with_local_paths(cluster: Cluster) -> None:
         SECONDS,
         2.0,
     )
+
+
+def test_stems_get_the_planned_names_not_those_that_an_actor_would_choose(
+    cluster: Cluster,
+) -> None:
+    """An actor may read other tags, e.g. because its machine has no ffmpeg."""
+    (task,) = cluster.tasks("a.mp3")
+    outputs = {stem: Path(f"out/Artist/{stem}.wav") for stem in task.outputs}
+    assert cluster.run([SongTask(task.song, outputs)])["a.mp3"].error is None
+    assert {*Path("out/Artist").iterdir()} == {*outputs.values()}
+    assert not Path("out/a").exists()
 
 
 def test_a_failure_keeps_the_traceback_of_the_actor(cluster: Cluster) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from model_zoo.errors import OutputError, StemError, StorageError, UsageError
+from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, UsageError
+from stemcli.audio.tags import song_tags
 from stemcli.batch.executor import OpenExecutor, open_local
 from stemcli.batch.journal import Journal
 from stemcli.batch.library import find_songs
@@ -24,7 +25,10 @@ from stemcli.batch.resume import DONE
 from stemcli.batch.run import separate_songs
 from stemcli.engine.events import Event, TrackStarted
 from stemcli.engine.options import Options
+from stemcli.engine.tag_fields import tag_values
+from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, absolute, as_path, real
+from tests.audio_files import ffmpeg
 from tests.stemcli.batch.fake import FakeSession
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
 
@@ -120,6 +124,37 @@ def test_operations_of_a_url_path(bucket: UrlPath, tmp_path: Path) -> None:
     (bucket / "d.mp3").unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError):
         (bucket / "d.mp3").fetch(tmp_path / "here")
+
+
+def test_a_song_in_a_bucket_is_downloaded_up_to_the_limit(
+    bucket: UrlPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(put(bucket / "a.mp3", "good"), tmp_path / "here")
+    assert (tmp_path / "here").read_text() == "good"
+    with pytest.raises(DecodeError, match=r"There is no file at s3://library/d\.mp3"):
+        fetch(bucket / "d.mp3", tmp_path / "there")
+    monkeypatch.setenv("STEM_INPUT_LIMIT", str(3 / 2**30))
+    with pytest.raises(StorageError, match=r"is larger than .* GiB\. To allow more, set STEM_I"):
+        fetch(bucket / "a.mp3", tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["here"]
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "m4a", "wav", "mkv"])
+def test_tags_of_a_song_in_a_bucket(suffix: str, bucket: UrlPath, tmp_path: Path) -> None:
+    """Reference: the tags of the local file; only WAV and films are downloaded as a whole."""
+    song = tmp_path / f"a.{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-metadata", "title=T.N.T.", song)
+    (bucket / song.name).store(song)
+    song_in_bucket = bucket / song.name
+    assert song_tags(song_in_bucket) == song_tags(song)
+    assert tag_values(song_in_bucket)["title"] == "T.N.T."
+
+
+def test_tags_that_cannot_be_reached_are_an_error(bucket: UrlPath) -> None:
+    """Else the stems would get other names than in a run in which the network works."""
+    with pytest.raises(StorageError, match=r"ftp://0\.0\.0\.0:1"):
+        tag_values(UrlPath("ftp://0.0.0.0:1/a.mp3"))
+    assert tag_values(bucket / "none.mp3")["title"] == "none"
 
 
 def test_content_is_recognized_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path) -> None:

@@ -97,9 +97,9 @@ PATHS = {
     "folder named like a song": ("x.wav", 2, r"x\.wav is a folder. Try: stem batch x\.wav"),
     "below a song": ("song.wav/x.wav", 1, r"no file song\.wav/x\.wav: check the name"),
     "address": (
-        "https://example.org/a.mp3",
+        "https://127.0.0.1:1/a.mp3",
         1,
-        r"https://example.org/a.mp3 is a URL, .*\. Down",
+        r"https://127\.0\.0\.1:1/a\.mp3 cannot be downloaded: 127\.0\.0\.1:1 refuses the conn",
     ),
     "device": ("/dev/null", 1, r"/dev/null is a pipe or a device\. Save the sound to a file"),
     "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\)\. Check its name"),

@@ -1,0 +1,192 @@
+"""Copies songs from URLs and from standard input to files on this machine, up to a size limit.
+
+The content passes through in blocks, so a song of any size needs little memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
+from stemcli.remote_path import UrlPath
+
+LIMIT = "STEM_INPUT_LIMIT"
+"""Environment variable with the largest song that is downloaded or read from standard input."""
+
+DEFAULT_LIMIT = 4.0
+"""GiB; four hours of stereo at 24 bit and 44.1 kHz have 3.5 GiB."""
+
+STDIN = "stdin"
+"""Name of the song that is read from standard input."""
+
+BLOCK = 2**20  # bytes
+POLL = 0.1  # seconds
+
+
+def input_limit() -> int:
+    """The size limit in bytes.
+
+    Raises:
+        UsageError: the environment variable is not a number above 0.
+    """
+    text = os.environ.get(LIMIT) or str(DEFAULT_LIMIT)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise UsageError(f"{LIMIT} is {text!r}. Set it to a number of GiB, e.g. {LIMIT}=8")
+    return round(limit * 2**30)
+
+
+def fetch(url: str | UrlPath, target: Path, ended: threading.Event | None = None) -> str:
+    """Download a song to a new file.
+
+    http and https need nothing else, unless fsspec is configured for them; fsspec or pyarrow opens
+    other schemes.
+
+    Args:
+        url: of one file.
+        target: where to write; nothing is left there after an error.
+        ended: when it is set, the function stops at once with a KeyboardInterrupt, even if the
+            server does not answer.
+
+    Returns:
+        The file name that the server suggests; empty if it suggests none.
+
+    Raises:
+        StorageError: the URL cannot be reached, the download broke off, or the song is larger than
+            the limit.
+        DecodeError: there is no file at the URL.
+        OutputError: the file cannot be written.
+        UsageError: the URL is malformed.
+        MissingExtraError: a package that the scheme needs is not installed.
+    """
+    stop = threading.Event()
+    result = _in_background(lambda: _fetch(url, target, stop))
+    try:
+        while not wait([result], POLL).done:
+            if ended and ended.is_set():
+                raise KeyboardInterrupt
+        return result.result()
+    finally:
+        stop.set()
+
+
+def spool(stream: BinaryIO, target: Path) -> None:
+    """Copy standard input to a new file.
+
+    Args:
+        stream: binary standard input.
+        target: where to write; nothing is left there after an error.
+
+    Raises:
+        UsageError: standard input is a terminal.
+        DecodeError: standard input is empty or cannot be read.
+        StorageError: it is larger than the limit.
+        OutputError: the file cannot be written.
+    """
+    if stream.isatty():
+        raise UsageError(
+            "- reads a song from standard input, which is a terminal. Pipe a song into it. "
+            "Try: cat song.mp3 | stem separate -"
+        )
+    if not _save(_stdin_blocks(stream), target, "The song on standard input", threading.Event()):
+        target.unlink()
+        raise DecodeError("Standard input is empty (0 bytes). Check the command before the pipe")
+
+
+def _fetch(url: str | UrlPath, target: Path, stop: threading.Event) -> str:
+    from stemcli.web import WebFile, is_web, shown_url  # which loads OpenSSL
+
+    text = str(url)
+    if is_web(text) and not _is_configured(text):
+        with WebFile(text) as file:
+            _require_small(file.size or 0, shown_url(text))
+            _save(file.blocks(), target, shown_url(text), stop)
+            return file.name
+    try:
+        _save(UrlPath(text).blocks(), target, text, stop)
+    except FileNotFoundError as error:
+        raise DecodeError(f"There is no file at {text}. Check the URL") from error
+    return ""
+
+
+def _save(blocks: Iterable[bytes], target: Path, source: str, stop: threading.Event) -> int:
+    """Write blocks to a new file, which is removed after an error; return its size."""
+    size = 0
+    try:
+        with _explain_full_disk(target, source), target.open("xb") as file:
+            for block in blocks:
+                size += len(block)
+                _require_small(size, source)
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                file.write(block)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return size
+
+
+def _require_small(size: int, source: str) -> None:
+    limit = input_limit()
+    if size > limit:
+        raise StorageError(
+            f"{source} is larger than {limit / 2**30:g} GiB. To allow more, set {LIMIT} to a "
+            "larger number of GiB"
+        )
+
+
+def _stdin_blocks(stream: BinaryIO) -> Iterator[bytes]:
+    try:
+        while block := stream.read(BLOCK):
+            yield block
+    except OSError as error:
+        reason = error.strerror or error
+        raise DecodeError(
+            f"Standard input cannot be read ({reason}). Check the command before the pipe"
+        ) from error
+
+
+@contextmanager
+def _explain_full_disk(target: Path, source: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:  # of the source
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{source} cannot be copied to {target.parent} ({error.strerror or error}). Free some "
+            "space there, or set TMPDIR to a folder on another disk"
+        ) from error
+
+
+def _is_configured(url: str) -> bool:
+    """Whether the user has settings of fsspec for http or https, such as headers."""
+    try:
+        from fsspec.config import conf
+    except ImportError:
+        return False
+    return bool(conf.get(url.partition(":")[0].lower()))
+
+
+def _in_background(work: Callable[[], str]) -> Future[str]:
+    """Run ``work`` in a thread that does not keep the process alive."""
+    result: Future[str] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="download", daemon=True).start()
+    return result
