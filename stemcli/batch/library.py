@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from model_zoo.errors import OutputError, UsageError
+from model_zoo.option_names import option
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
 from stemcli.remote_path import UrlPath, folded, is_there, real
@@ -172,7 +173,7 @@ def require_songs(found: LibraryScan, root: Path) -> None:
         return
     raise UsageError(
         f"There is no song in {root} ({', '.join(found.passed_over) or 'it is empty'}). "
-        "Check the path, --recursive, --include and --exclude"
+        f"Check the path, {option('recursive')}, {option('include')} and {option('exclude')}"
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import click
 
 from model_zoo.errors import MissingExtraError, UnknownNameError, UsageError, describe_error
+from model_zoo.option_names import command_line
 from stemcli.cli.formatting import examples, quoted
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
@@ -140,6 +141,11 @@ COMMANDS = {
 
 class Stem(LazyGroup):
     """The root group, which turns every error into one sentence and an exit code."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; messages name options by their flags."""
+        with command_line():
+            return super().main(*args, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the command line for :meth:`invoke`.

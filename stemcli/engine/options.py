@@ -9,6 +9,7 @@ from typing import Literal
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.config import Config
 from model_zoo.errors import ConfigError
+from model_zoo.option_names import Verbatim, option, setting
 from stemcli.audio.formats import OutputFormat
 
 SHORTEST_SEGMENT = 0.25
@@ -101,42 +102,44 @@ class Options(Config):
 
     def _model_mistakes(self) -> Iterator[str]:
         if not self.model:
-            yield "no model is named; add --model NAME"
+            yield f"no model is named; add {setting(model=Verbatim('NAME'))}"
         if len(set(self.model)) < len(self.model):
-            yield f"a model is named twice (--model {' --model '.join(self.model)})"
+            yield f"a model is named twice ({setting(model=self.model)})"
         if len(set(self.stems)) < len(self.stems):
-            yield f"a stem is named twice (--stems {','.join(self.stems)})"
+            yield f"a stem is named twice ({setting(stems=self.stems)})"
         if self.stems and self.two_stems:
-            yield "--stems and --two-stems exclude each other; use one of them"
+            yield f"{option('stems')} and {option('two_stems')} exclude each other; use one of them"
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:
-            yield f"--overlap must be at least 0 and below 1, found {self.overlap}"
+            yield f"{option('overlap')} must be at least 0 and below 1, found {self.overlap}"
         if self.segment is not None and not self.segment >= SHORTEST_SEGMENT:
-            yield f"--segment must be at least {SHORTEST_SEGMENT} seconds, found {self.segment}"
+            least = f"{SHORTEST_SEGMENT} seconds"
+            yield f"{option('segment')} must be at least {least}, found {self.segment}"
         if self.shifts < 1:
-            yield f"--shifts must be at least 1, found {self.shifts}"
+            yield f"{option('shifts')} must be at least 1, found {self.shifts}"
         if self.batch_size < 0:
-            yield f"--batch-size must be at least 1, or 0 for automatic, found {self.batch_size}"
+            name = option("batch_size")
+            yield f"{name} must be at least 1, or 0 for automatic, found {self.batch_size}"
 
     def _range_mistakes(self) -> Iterator[str]:
         if self.track is not None and self.track < 1:
-            yield f"--track counts from 1, found {self.track}"
+            yield f"{option('track')} counts from 1, found {self.track}"
         start = 0.0 if self.start is None else self.start
         if not start >= 0:
-            yield f"--start must not be negative, found {start}"
+            yield f"{option('start')} must not be negative, found {start}"
         if self.end is not None and not self.end > start:
-            yield f"--end must come after --start, found {self.end} and {start}"
+            yield f"{option('end')} must come after {option('start')}, found {self.end} and {start}"
 
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:
-            yield "--output is empty; use e.g. --output ."
+            yield f"{option('output')} is empty; use e.g. {setting(output='.')}"
 
     def _format_mistakes(self) -> Iterator[str]:
         if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):
             chosen = self.format if self.format != "wav" else f"wav with {self.depth} bit"
-            problem = f"--clip-mode none needs floating point, which {chosen} does not have"
-            yield f"{problem}; use --format wav --bit-depth 32f"
+            none, float32 = setting(clip_mode="none"), setting(format="wav", depth="32f")
+            yield f"{none} needs floating point, which {chosen} does not have; use {float32}"
         try:
             self.output_format()
         except ConfigError as error:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import DecodeError, OutputError, StemError
+from model_zoo.option_names import setting
 from stemcli.audio.encoders import require_encoder
 from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
@@ -245,7 +246,7 @@ class Session:
         """Separate a waveform in memory.
 
         Args:
-            wave: ``(frames, channels)``, nominally in [-1, 1]. ``--start`` and ``--end`` apply.
+            wave: ``(frames, channels)``, nominally in [-1, 1]. ``start`` and ``end`` apply.
             sample_rate: in Hz.
 
         Returns:
@@ -289,8 +290,8 @@ class Session:
         taken = [path for path in paths.values() if os.path.lexists(path)]
         if taken and self.options.existing == "refuse":
             raise OutputError(
-                f"{taken[0]} already exists. Add --overwrite or --skip-existing (in Python: "
-                "existing='overwrite' or 'skip')"
+                f"{taken[0]} already exists. Add {setting(existing='overwrite')} or "
+                f"{setting(existing='skip')}"
             )
         skip = self.options.existing == "skip" and all(map(os.path.exists, paths.values()))
         if skip:
