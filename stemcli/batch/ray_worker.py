@@ -93,7 +93,7 @@ class SeparationActor:
     """
 
     def __init__(
-        self, options: Options, models: Mapping[str, LoadedModel], flags: bool = True
+        self, options: Options, models: Mapping[str, LoadedModel], flags: bool = False
     ) -> None:
         use_flags(flags)
         self._closing = ExitStack()
