@@ -25,7 +25,7 @@ from stemcli.batch.report import BatchFinished, BatchReport, TrackReport
 from stemcli.cli.app import stem
 from stemcli.cli.json_output import SCHEMA, write_document
 from stemcli.engine.events import Event
-from tests.golden.schema.make_schema import FILE, event_classes, text
+from tests.golden.schema.make_schema import FILE, event_classes, event_name, text
 from tests.stemcli.cli.conftest import ROOT, RunStem
 from tests.stemcli.cli.schema import PUBLISHED, validate, validate_lines
 from tests.trainers.data.songs_on_disk import write as write_songs
@@ -214,6 +214,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
     return st.from_type(hint)
 
 
+# Finalizers of other tests may use random while hypothesis draws.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 @settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
