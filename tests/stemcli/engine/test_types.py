@@ -35,12 +35,13 @@ def test_a_client_program_passes_mypy_strict(tmp_path: Path) -> None:
     wrong.write_text(WRONG)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
     config = ["--config-file", str(Path(__file__).parents[3] / "pyproject.toml")]
-    good = subprocess.run(
-        [*command, *config, str(CLIENT)], capture_output=True, text=True, check=False
-    )
-    assert good.returncode == 0, good.stdout
-    bad = subprocess.run(
-        [*command, *config, str(wrong)], capture_output=True, text=True, check=False
-    )
-    lines = {line.split(":")[1] for line in bad.stdout.splitlines() if ": error:" in line}
-    assert lines == {str(number) for number in range(4, 10)}, bad.stdout
+    code, output = checked([*command, *config, str(CLIENT)])
+    assert code == 0, output
+    _, output = checked([*command, *config, str(wrong)])
+    lines = {line.split(":")[1] for line in output.splitlines() if ": error:" in line}
+    assert lines == {str(number) for number in range(4, 10)}, output
+
+
+def checked(command: list[str]) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
