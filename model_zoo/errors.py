@@ -33,6 +33,8 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import ClassVar
 
+from model_zoo.option_names import option, setting
+
 SHORTEST_PART = 4
 """Characters that a name must have to match as a part of another name."""
 
@@ -224,8 +226,8 @@ def describe_error(error: BaseException) -> str:
         advice = " Check its permissions." if error.errno == errno.EACCES else ""
         return f"The operating system reports: {error.strerror}{where}.{advice}"
     if isinstance(error, MemoryError):
-        return "Out of memory. Try --jobs 1 or a smaller --segment."
+        return f"Out of memory. Try {setting(jobs=1)} or a smaller {option('segment')}."
     return (
         f"This is a bug in stem, not your mistake ({type(error).__name__}: {error}). "
-        "Run it again with --verbose to see where it happened, and please report it."
+        f"Run it again with {option('verbose')} to see where it happened, and please report it."
     )

@@ -25,6 +25,7 @@ from model_zoo import registry
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import CheckpointError, ConfigError
 from model_zoo.files import sha256, staged
+from model_zoo.option_names import convert_command
 from model_zoo.parsing import parse_json, shortened, shown
 from model_zoo.separator import Separator
 from model_zoo.weight_checks import (
@@ -120,8 +121,7 @@ def _network(
         raise damaged(str(path), f"its config: {shortened(str(error))}") from error
     if "architecture" not in metadata or not isinstance(config, dict):
         raise CheckpointError(
-            f"{path} does not say which network it belongs to. "
-            f"Try: stem models convert {path} --name NAME"
+            f"{path} does not say which network it belongs to. Try: {convert_command(str(path))}"
         )
     return metadata["architecture"], config
 

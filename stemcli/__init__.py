@@ -13,6 +13,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from model_zoo.errors import (
+        AudioError,
+        ConfigError,
+        DecodeError,
+        DeviceError,
+        EncodeError,
+        FfmpegMissingError,
+        MissingExtraError,
+        NoModelError,
+        NumericalError,
+        OutOfMemoryError,
+        OutputError,
+        StemError,
+        StorageError,
+        UnknownNameError,
+        UsageError,
+        WeightsError,
+    )
     from stemcli.engine.events import (
         Event,
         ModelLoaded,
@@ -23,46 +41,96 @@ if TYPE_CHECKING:
         TrackSkipped,
         TrackStarted,
     )
-    from stemcli.engine.options import Options
-    from stemcli.engine.session import Session, separate
-    from stemcli.engine.song import Result
+    from stemcli.engine.options import (
+        Options,
+    )
+    from stemcli.engine.separate import (
+        separate,
+        separate_async,
+    )
+    from stemcli.engine.session import (
+        Session,
+    )
+    from stemcli.engine.song import (
+        Result,
+    )
+
+    __version__: str
 
 _HOMES = {
+    "AudioError": "model_zoo.errors",
+    "ConfigError": "model_zoo.errors",
+    "DecodeError": "model_zoo.errors",
+    "DeviceError": "model_zoo.errors",
+    "EncodeError": "model_zoo.errors",
     "Event": "stemcli.engine.events",
+    "FfmpegMissingError": "model_zoo.errors",
+    "MissingExtraError": "model_zoo.errors",
     "ModelLoaded": "stemcli.engine.events",
+    "NoModelError": "model_zoo.errors",
     "Notice": "stemcli.engine.events",
+    "NumericalError": "model_zoo.errors",
     "Options": "stemcli.engine.options",
+    "OutOfMemoryError": "model_zoo.errors",
+    "OutputError": "model_zoo.errors",
     "Progress": "stemcli.engine.events",
     "Result": "stemcli.engine.song",
     "Session": "stemcli.engine.session",
+    "StemError": "model_zoo.errors",
+    "StorageError": "model_zoo.errors",
     "TrackFailed": "stemcli.engine.events",
     "TrackFinished": "stemcli.engine.events",
     "TrackSkipped": "stemcli.engine.events",
     "TrackStarted": "stemcli.engine.events",
-    "separate": "stemcli.engine.session",
+    "UnknownNameError": "model_zoo.errors",
+    "UsageError": "model_zoo.errors",
+    "WeightsError": "model_zoo.errors",
+    "separate": "stemcli.engine.separate",
+    "separate_async": "stemcli.engine.separate",
 }
 
 __all__ = [
+    "AudioError",
+    "ConfigError",
+    "DecodeError",
+    "DeviceError",
+    "EncodeError",
     "Event",
+    "FfmpegMissingError",
+    "MissingExtraError",
     "ModelLoaded",
+    "NoModelError",
     "Notice",
+    "NumericalError",
     "Options",
+    "OutOfMemoryError",
+    "OutputError",
     "Progress",
     "Result",
     "Session",
+    "StemError",
+    "StorageError",
     "TrackFailed",
     "TrackFinished",
     "TrackSkipped",
     "TrackStarted",
+    "UnknownNameError",
+    "UsageError",
+    "WeightsError",
     "separate",
+    "separate_async",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from stemcli.version import public_version
+
+        return public_version()
     if name not in _HOMES:
         raise AttributeError(f"module 'stemcli' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

@@ -21,6 +21,7 @@ from model_zoo.errors import (
     UsageError,
     first_line,
 )
+from model_zoo.option_names import option
 
 if TYPE_CHECKING:
     Base = Path
@@ -198,7 +199,7 @@ def require_root(folder: UrlPath) -> None:
     """
     root = type(folder)(*folder.parts[:2])
     if not root.is_dir():
-        raise OutputError(f"There is no {root}. Create it first, or use another --output")
+        raise OutputError(f"There is no {root}. Create it first, or use another {option('output')}")
 
 
 def is_there(path: Path) -> bool:

@@ -72,6 +72,7 @@ SETTINGS = {
         Setting("bitrate", "whole number", "bit rate in kbit/s, for mp3, ogg, opus and m4a", "–"),
         Setting("quality", "number", "variable bit rate, for mp3 and ogg", "–"),
         Setting("clip_mode", "text", "what to do if a stem exceeds full scale"),
+        Setting("picture", "true or false", "write a PNG with the spectrograms of each song"),
         Setting("skip_existing", "true or false", "skip songs whose stems all exist"),
         Setting("overwrite", "true or false", "replace existing stems"),
         Setting("overlap", "number", "fraction of a chunk that overlaps the next", "the model's"),

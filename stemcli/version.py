@@ -21,6 +21,11 @@ def number() -> str:
     return ""
 
 
+def public_version() -> str:
+    """``stemcli.__version__``: ``0+`` and the hash of the code in a source folder."""
+    return number() or f"0+{version()}"
+
+
 @cache
 def version() -> str:
     """Version number and hash of the code, e.g. ``0.1.0+5e884898da28``.

@@ -34,6 +34,8 @@ from model_zoo.files import (
     settings_file,
     sha256,
 )
+from model_zoo.option_names import convert_command
+from model_zoo.option_names import option as option_name
 from model_zoo.parsing import read_toml, shortened
 
 BUNDLED = Path(__file__).with_name("bundled")
@@ -255,19 +257,21 @@ def is_bundled(name: str) -> bool:
     return (BUNDLED / f"{name}.toml").is_file()
 
 
-def check_new_name(name: str, option: str = "--name") -> None:
+def check_new_name(name: str, option: str = "") -> None:
     """Refuse a name that a user's model cannot have.
 
     Args:
         name: name for a new model.
-        option: command-line option with the name, for the message.
+        option: name of the option with the name, for the message.
 
     Raises:
         ConfigError: a bundled model has this name, or it is not a valid file name.
     """
+    option = option or option_name("name")
     if is_bundled(name):
+        another = f"{option} my-{name}" if option.startswith("-") else f"my-{name}"
         raise ConfigError(
-            option, [f"{name!r} is a bundled model. Use another name, e.g. {option} my-{name}"]
+            option, [f"{name!r} is a bundled model. Use another name, e.g. {another}"]
         )
     if not NAME_RULE.fullmatch(name):
         raise ConfigError(option, [_name_mistake(name)])
@@ -370,7 +374,7 @@ def verify(card: Card) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"The weights of {card.name!r} are not at {path}. "
-            f"Try: stem models convert CHECKPOINT --name {card.name}"
+            f"Try: {convert_command('CHECKPOINT', card.name)}"
         )
     size = path.stat().st_size
     if size != card.size:

@@ -17,6 +17,8 @@ from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY, find_weights
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import SUFFIX, sha256, staged
+from model_zoo.option_names import option as option_name
+from model_zoo.option_names import shell_or_python
 from model_zoo.parsing import parse_json, read_text
 from model_zoo.separator import Separator
 from model_zoo.weights import Weights, save
@@ -85,21 +87,23 @@ def put(
     return complete
 
 
-def check_free(name: str, overwrite: bool = False, option: str = "--name") -> None:
+def check_free(name: str, overwrite: bool = False, option: str = "") -> None:
     """Refuse a name that is bundled, invalid or, without ``overwrite``, taken.
 
     Args:
         name: name for a new model.
         overwrite: whether a model of the user may be replaced.
-        option: command-line option with the name, for the message.
+        option: name of the option with the name, for the message.
 
     Raises:
         ConfigError: the name is refused.
     """
     check_new_name(name, option)
+    replace = shell_or_python("--overwrite", "overwrite=True")
     if not overwrite and (zoo_home() / f"{name}.toml").exists():
         raise ConfigError(
-            option, [f"{name!r} is in your zoo already. Use another name, or add --overwrite"]
+            option or option_name("name"),
+            [f"{name!r} is in your zoo already. Use another name, or add {replace}"],
         )
 
 

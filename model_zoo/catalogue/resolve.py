@@ -16,6 +16,7 @@ from model_zoo.catalogue.cards import cards, find, is_known, verify
 from model_zoo.catalogue.unknown import SEE_LIST, not_usable
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.files import SUFFIX
+from model_zoo.option_names import convert_command, option
 from model_zoo.separator import Separator
 from model_zoo.weights import build, read
 
@@ -77,12 +78,12 @@ def find_weights(source: Path) -> Path:
     if source.suffix != SUFFIX:
         raise NoModelError(
             f"{source} is not a {SUFFIX} file. To convert a checkpoint of another program:"
-            f" stem models convert {quote(str(source))} --name NAME"
+            f" {convert_command(str(source))}"
         )
     if source.name == LAST:
         _best_of(source.parent)
         raise NoModelError(
-            f"{source} is a checkpoint for --resume. For the best weights of the run"
+            f"{source} is a checkpoint for {option('resume')}. For the best weights of the run"
             f" use its folder: {quote(str(source.parent))}"
         )
     return source

@@ -15,6 +15,7 @@ from model_zoo.errors import ConfigError, NoModelError
 from model_zoo.files import sha256
 from model_zoo.importers import msrkit, spleeter, tensorflow
 from model_zoo.importers.unpickle import state_dict
+from model_zoo.option_names import option
 from model_zoo.separator import Separator
 from model_zoo.weight_checks import require_fit, shapes_of
 from model_zoo.weights import load_tensors
@@ -133,10 +134,9 @@ def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
         for name in (source.stem.lower() for source in sources)
     ]
     if any(found) and not all(found):
+        stem = option("stems", "--stem")
         strange = sources[found.index("")].name
-        raise ConfigError(
-            "--stem", [f"{strange} is not named after a stem: use --stem for each file"]
-        )
+        raise ConfigError(stem, [f"{strange} is not named after a stem: use {stem} for each file"])
     return tuple(found) if all(found) else ()
 
 
@@ -147,7 +147,9 @@ def _msrkit(
     source: Path,
 ) -> Separator:
     if len(stems) > 1:
-        raise ConfigError("--stem", ["a generator of MSRKit extracts one stem: name one"])
+        raise ConfigError(
+            option("stems", "--stem"), ["a generator of MSRKit extracts one stem: name one"]
+        )
     stem = stems[0] if stems else re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
     architecture, config = msrkit.infer(tensors, options)
     config["stems"] = [stem]
@@ -164,7 +166,9 @@ def _card(
     stems, files = separator.stems, ", ".join(source.name for source in sources)
     is_full_set = len(stems) > 1
     if residual and is_full_set:
-        raise ConfigError("--residual", [f"{', '.join(stems)} are the whole song: leave it out"])
+        raise ConfigError(
+            option("residual"), [f"{', '.join(stems)} are the whole song: leave it out"]
+        )
     return Card(
         name=name,
         architecture=registry.name_of(separator),

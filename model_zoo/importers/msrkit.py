@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model_zoo.blocks.spectral import mel_bank
 from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.option_names import option
 
 USUAL_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 8_000, 88_200, 96_000, 192_000)
 USUAL_HEADS = 4
@@ -92,7 +93,8 @@ def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
             return rate
     found = f"at {wanted} Hz" if wanted else "at any usual rate"
     raise ConfigError(
-        "--sample-rate", [f"the checkpoint's mel bands are not those {found}. Use its real rate"]
+        option("sample_rate"),
+        [f"the checkpoint's mel bands are not those {found}. Use its real rate"],
     )
 
 

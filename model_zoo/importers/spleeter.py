@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.option_names import option
 
 Tensors = dict[str, Tensor]
 
@@ -88,7 +89,9 @@ def assemble(unets: Sequence[Tensors], stems: Sequence[str] = ()) -> tuple[dict[
         raise _unknown(f"{found}: name the files of all stems")
     usual, options = MODELS[len(unets)]
     if stems and len(stems) != len(unets):
-        raise ConfigError("--stem", [f"{len(stems)} names for {len(unets)} stems: name each"])
+        raise ConfigError(
+            option("stems", "--stem"), [f"{len(stems)} names for {len(unets)} stems: name each"]
+        )
     tensors = {
         f"unets.stems.{number}.{name}": value
         for number, unet in enumerate(unets)

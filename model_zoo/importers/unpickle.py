@@ -36,6 +36,7 @@ from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.files import SUFFIX
+from model_zoo.option_names import use_command
 from model_zoo.weight_checks import check_tensors, shapes_of, unsafe
 from model_zoo.weights import read_safetensors
 
@@ -289,9 +290,7 @@ def state_dict(path: Path) -> dict[str, Tensor]:
     if path.suffix == SUFFIX:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
-            raise NoModelError(
-                f"{path} is a model of stem already. Try: stem separate SONG --model {path}"
-            )
+            raise NoModelError(f"{path} is a model of stem already. Try: {use_command(str(path))}")
         return plain_names(tensors)
     check_archive(path)
     found = _tensors(_unwrap(_load(path)))

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError
+from model_zoo.option_names import option, setting
 from stemcli.audio import ffmpeg_process
 from stemcli.audio.ffmpeg_binary import (
     complaints,
@@ -319,10 +320,11 @@ def _ended(format: OutputFormat, number: int) -> Exception:
 
 def _refused(format: OutputFormat, sample_rate: int, reason: str) -> EncodeError:
     is_set = format.bitrate is not None or format.quality is not None
-    settings, leave = (" with these settings", " leaving out --bitrate, or") if is_set else ("", "")
+    settings = " with these settings" if is_set else ""
+    leave = f" leaving out {option('bitrate')}, or" if is_set else ""
     return EncodeError(
         f"ffmpeg cannot write {format.name} at {sample_rate} Hz{settings} ({reason}). Try{leave} "
-        "--format flac"
+        f"{setting(format='flac')}"
     )
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import IO
 
 from model_zoo.errors import FfmpegMissingError
+from model_zoo.option_names import setting
 from stemcli.audio.ffmpeg_process import MOST_LOG
 
 START_TIMEOUT_S = 20.0
@@ -65,7 +66,7 @@ def require_codec(program: str, codec: str, format: str) -> None:
     if codec not in _encoders(program, os.stat(program).st_mtime_ns):
         raise FfmpegMissingError(
             f"{program} cannot write {format}, because it was built without the encoder {codec}. "
-            "Install a complete ffmpeg, or use --format flac"
+            f"Install a complete ffmpeg, or use {setting(format='flac')}"
         )
 
 

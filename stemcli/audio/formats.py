@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from model_zoo.config import Config
 from model_zoo.errors import EncodeError
+from model_zoo.option_names import option, setting
 from stemcli.audio.info import AudioInfo
 
 DEPTHS = ("auto", "16", "24", "32f")
@@ -131,7 +132,8 @@ class OutputFormat(Config):
         """
         if channels not in self.rules.channels:
             raise EncodeError(
-                f"{self.name} cannot hold the song's {channels} channels. Try --format wav"
+                f"{self.name} cannot hold the song's {channels} channels. Try "
+                f"{setting(format='wav')}"
             )
 
     def check_rate(self, sample_rate: int) -> None:
@@ -144,46 +146,51 @@ class OutputFormat(Config):
         if highest is not None and sample_rate > highest:
             raise EncodeError(
                 f"{self.name} goes up to {highest} Hz, and the song has {sample_rate}. "
-                "Try --format wav"
+                f"Try {setting(format='wav')}"
             )
 
     def mistakes(self) -> list[str]:
         """Every value that the format does not support."""
         if self.name not in RULES:
-            return [f"--format must be one of {', '.join(RULES)}, found {self.name!r}"]
+            return [f"{option('format')} must be one of {', '.join(RULES)}, found {self.name!r}"]
         return [*self._depth_mistakes(), *self._bitrate_mistakes(), *self._quality_mistakes()]
 
     def _depth_mistakes(self) -> Iterator[str]:
         if self.depth not in DEPTHS:
-            yield f"--bit-depth must be one of {', '.join(DEPTHS)}, found {self.depth!r}"
+            yield f"{option('depth')} must be one of {', '.join(DEPTHS)}, found {self.depth!r}"
         elif self.depth != "auto" and not self.rules.lossless:
-            yield f"--bit-depth is for wav and flac, not for {self.name}; leave it out"
+            yield f"{option('depth')} is for wav and flac, not for {self.name}; leave it out"
         elif self.depth == "32f" and self.name == "flac":
-            yield "flac does not support floating point; use --bit-depth 24 or --format wav"
+            yield (
+                "flac does not support floating point; use "
+                f"{setting(depth='24')} or {setting(format='wav')}"
+            )
 
     def _bitrate_mistakes(self) -> Iterator[str]:
         if self.bitrate is None:
             return
         if self.rules.bitrates is None:
-            yield f"--bitrate is for mp3, ogg, opus and m4a, not for {self.name}; leave it out"
+            kinds = "mp3, ogg, opus and m4a"
+            yield f"{option('bitrate')} is for {kinds}, not for {self.name}; leave it out"
             return
         low, high = self.rules.bitrates
         if not low <= self.bitrate <= high:
-            yield f"--bitrate of {self.name} goes from {low} to {high}, found {self.bitrate}"
+            span = f"from {low} to {high}"
+            yield f"{option('bitrate')} of {self.name} goes {span}, found {self.bitrate}"
         elif self.name == "mp3" and self.bitrate not in MP3_BITRATES:
             known = ", ".join(map(str, MP3_BITRATES))
-            yield f"--bitrate of mp3 must be one of {known}, found {self.bitrate}"
+            yield f"{option('bitrate')} of mp3 must be one of {known}, found {self.bitrate}"
 
     def _quality_mistakes(self) -> Iterator[str]:
         if self.quality is None:
             return
         if self.rules.qualities is None:
-            instead = "leave it out" if self.rules.lossless else "use --bitrate"
-            yield f"--quality is for mp3 and ogg, not for {self.name}; {instead}"
+            instead = "leave it out" if self.rules.lossless else f"use {option('bitrate')}"
+            yield f"{option('quality')} is for mp3 and ogg, not for {self.name}; {instead}"
             return
         if self.bitrate is not None:
-            yield "--bitrate and --quality exclude each other; use one of them"
+            yield f"{option('bitrate')} and {option('quality')} exclude each other; use one of them"
         best, worst = self.rules.qualities
         if not min(best, worst) <= self.quality <= max(best, worst):
             span = f"from {best:g} (best) to {worst:g}"
-            yield f"--quality of {self.name} goes {span}, found {self.quality:g}"
+            yield f"{option('quality')} of {self.name} goes {span}, found {self.quality:g}"

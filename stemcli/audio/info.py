@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
+from model_zoo.option_names import Verbatim, setting
 from stemcli.audio.allowed_formats import READABLE
 from stemcli.audio.other_files import OtherFile
 
@@ -255,11 +256,8 @@ def broken(path: Path, seconds: float, total: float | None, reason: str = "") ->
     of = f" of {total:.2f} s" if total else ""
     why = f" ({reason})" if reason else ""
     usable = int(seconds * 100) / 100
-    part = (
-        f", or separate this song alone with --end {usable:.2f} to use the part before"
-        if usable
-        else ""
-    )
+    end = setting(end=Verbatim(f"{usable:.2f}"))
+    part = f", or separate this song alone with {end} to use the part before" if usable else ""
     return DecodeError(
         f"{path} is damaged: decoding stops at {seconds:.2f} s{of}{why}. Download it again{part}"
     )

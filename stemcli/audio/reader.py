@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError, DecodeError, FfmpegMissingError
+from model_zoo.option_names import option
 from stemcli.audio.chain import Chain
 from stemcli.audio.containers.elementary import coded_parts, with_a_broken_start
 from stemcli.audio.containers.flac import flac_behind_junk, flac_parts
@@ -218,7 +219,8 @@ class AudioReader(Closing):
             return no_sound(self.info.path, self._decoder.loss)
         start = self._first / self.info.sample_rate
         return DecodeError(
-            f"{self.info.path} ends before {start:.2f} s, which is --start. Use a smaller --start"
+            f"{self.info.path} ends before {start:.2f} s, which is {option('start')}. Use a "
+            f"smaller {option('start')}"
         )
 
 
@@ -257,8 +259,9 @@ def open_audio(
 
 def _empty_part(start: float | None, end: float | None) -> str:
     if start is None:
-        return f"--end must be above 0, found {end}"
-    return f"--start must not be negative and must lie before --end, found {start} and {end}"
+        return f"{option('end')} must be above 0, found {end}"
+    rule = f"{option('start')} must not be negative and must lie before {option('end')}"
+    return f"{rule}, found {start} and {end}"
 
 
 def probe(path: Path | str, stream: int | None = None) -> AudioInfo:

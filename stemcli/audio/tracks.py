@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import DecodeError
+from model_zoo.option_names import Verbatim, option, setting
 
 LISTED = 8
 """Tracks that a message describes; further tracks are only counted."""
@@ -102,7 +103,7 @@ def choice_notice(tracks: Sequence[AudioTrack], chosen: int) -> str:
     why = ", the default one," if tracks[chosen].is_default else ""
     return (
         f"there are {len(tracks)} audio tracks ({_listed(tracks)}): track {chosen + 1}{why} is "
-        "used (--track N chooses another)"
+        f"used ({setting(track=Verbatim('N'))} chooses another)"
     )
 
 
@@ -116,8 +117,8 @@ def no_track(path: Path, number: int, tracks: Sequence[AudioTrack]) -> NoTrackEr
     """
     count = f"{len(tracks)} audio tracks" if len(tracks) > 1 else "1 audio track"
     error = NoTrackError(
-        f"{path} has {count} ({_listed(tracks)}) and no track {number + 1}. Use --track with one "
-        "of these numbers, or leave it out"
+        f"{path} has {count} ({_listed(tracks)}) and no track {number + 1}. Use "
+        f"{option('track')} with one of these numbers, or leave it out"
     )
     error.has_only_one = len(tracks) == 1
     return error

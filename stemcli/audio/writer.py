@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError, OutputError
+from model_zoo.option_names import option, setting
 from stemcli.audio.encoders import Sink, encoder_notice, open_sink
 from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
@@ -115,7 +116,7 @@ class AudioWriter:
         if not len(block):
             return
         if np.isnan(block).any():
-            raise EncodeError(f"{self.path} would hold NaN. Try --precision fp32")
+            raise EncodeError(f"{self.path} would hold NaN. Try {setting(precision='fp32')}")
         with self._explain_write_errors():
             self._sink.write(np.clip(block, -1, 1) if self._clips else block)
 
@@ -129,7 +130,8 @@ class AudioWriter:
             if getattr(error, "code", None) == SYSTEM_ERROR:
                 reason = "the disk is full or write permission is missing"
             raise OutputError(
-                f"{self.path} cannot be written ({reason}). Use --output with another folder"
+                f"{self.path} cannot be written ({reason}). Use {option('output')} with "
+                "another folder"
             ) from error
 
 
@@ -184,6 +186,6 @@ def _notices(format: OutputFormat, requested: int, rate: int) -> list[str]:
     notices = [encoder_notice(format)]
     if requested != rate:
         keeper = "flac" if requested <= (RULES["flac"].highest_rate or requested) else "wav"
-        written = f"written at {rate} Hz (--format {keeper} keeps it)"
+        written = f"written at {rate} Hz ({setting(format=keeper)} keeps it)"
         notices.append(f"{format.name} does not support {requested} Hz: {written}")
     return [*filter(None, notices)]

@@ -22,6 +22,7 @@ from typing import Any
 
 from model_zoo.catalogue.cards import zoo_home
 from model_zoo.errors import OutputError
+from model_zoo.option_names import option, setting
 from stemcli.batch.journal_checks import (
     MOST_TEXT,
     Budget,
@@ -314,7 +315,7 @@ class Journal(Closing):
             raise self._refused(error) from error
         except OSError as error:
             why = error.strerror or str(error)
-            advice = "Choose another folder with --output"
+            advice = f"Choose another folder with {option('output')}"
             raise self._unreachable(str(self.path.parent), why, advice) from error
         except BusyError as error:
             raise self._busy() from error
@@ -330,7 +331,8 @@ class Journal(Closing):
                 return self._damaged("a query does not end")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return self._busy()
-        advice = "Free some space, check its permissions or choose another folder with --output"
+        elsewhere = f"choose another folder with {option('output')}"
+        advice = f"Free some space, check its permissions or {elsewhere}"
         return self._unreachable(f"The journal {self.path}", str(error), advice)
 
     def _unreachable(self, target: str, why: str, advice: str) -> OutputError:
@@ -343,15 +345,15 @@ class Journal(Closing):
 
     def _busy(self) -> OutputError:
         advice = f"Another stem batch is writing to {self.folder}. Wait until it ends"
-        elsewhere = "" if self._is_read_only else ", or choose another folder with --output"
-        return OutputError(advice + elsewhere)
+        elsewhere = f", or choose another folder with {option('output')}"
+        return OutputError(advice + ("" if self._is_read_only else elsewhere))
 
     def _newer(self) -> OutputError:
         if self._is_read_only:
             return self._unusable("it was written by another version of Stem; update Stem")
         return OutputError(
             f"The journal {self.path} was written by another version of Stem. Update Stem, or "
-            "choose another folder with --output"
+            f"choose another folder with {option('output')}"
         )
 
     def _damaged(self, why: object) -> OutputError:
@@ -359,13 +361,15 @@ class Journal(Closing):
             return self._unusable(why)
         return OutputError(
             f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and add "
-            "--skip-existing, which keeps existing stems, or choose another folder with --output"
+            f"{setting(existing='skip')}, which keeps existing stems, or choose another folder "
+            f"with {option('output')}"
         )
 
     def _unusable(self, why: object) -> OutputError:
         return OutputError(
             f"The journal {self.path} cannot be used ({why}), so stems and songs in its folder "
-            "cannot be distinguished. Move it away, and skip the stems with --exclude"
+            "cannot be distinguished. Move it away, and skip the stems with "
+            f"{option('exclude')}"
         )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from model_zoo.errors import OutputError, StemError, UsageError
+from model_zoo.option_names import option
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
 from stemcli.engine.outputs import PICTURE_SUFFIX
@@ -226,7 +227,7 @@ def require_songs(found: LibraryScan, root: Path) -> None:
         return
     raise UsageError(
         f"There is no song in {root} ({', '.join(found.passed_over) or 'it is empty'}). "
-        "Check the path, --recursive, --include and --exclude"
+        f"Check the path, {option('recursive')}, {option('include')} and {option('exclude')}"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from model_zoo.errors import OutputError
+from model_zoo.option_names import option, setting
 from stemcli.batch.library import LibrarySong
 from stemcli.engine.options import Options
 from stemcli.engine.spool import explain_write_errors
@@ -101,7 +102,8 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     existing = [path for path in paths if is_taken(path)]
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise OutputError(f"{existing[0]} already exists{more}. Add --skip-existing or --overwrite")
+        skip, overwrite = setting(existing="skip"), setting(existing="overwrite")
+        raise OutputError(f"{existing[0]} already exists{more}. Add {skip} or {overwrite}")
 
 
 def check_writable(folder: Path) -> None:
@@ -123,14 +125,17 @@ def check_writable(folder: Path) -> None:
     if not nearest.exists():
         raise OutputError(
             f"{nearest} is a link to {os.readlink(nearest)}, which does not exist. Create it, "
-            "or choose another with --output"
+            f"or choose another with {option('output')}"
         )
     if not nearest.is_dir():
         raise OutputError(
-            f"{nearest} is a file, so {folder} cannot be a folder. Choose another --output"
+            f"{nearest} is a file, so {folder} cannot be a folder. Choose another "
+            f"{option('output')}"
         )
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(f"{nearest} is not writable. Choose another folder with --output")
+        raise OutputError(
+            f"{nearest} is not writable. Choose another folder with {option('output')}"
+        )
 
 
 def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
@@ -154,9 +159,9 @@ def _refuse_collisions(tasks: Sequence[SongTask]) -> None:
         found = [*shared.values(), *replaced.values()]
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
         advice = (
-            "Rename one of them or separate them into different folders with --output"
+            f"Rename one of them or separate them into different folders with {option('output')}"
             if shared
-            else "Choose another folder with --output"
+            else f"Choose another folder with {option('output')}"
         )
         raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {advice}")
 

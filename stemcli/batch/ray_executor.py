@@ -22,6 +22,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import DeviceError, StemError, StorageError, first_line
+from model_zoo.option_names import names_flags, option, setting
 from stemcli.audio.writer import leftovers
 from stemcli.batch.executor import (
     Callbacks,
@@ -126,9 +127,10 @@ class RayExecutor:
             closing.enter_context(self._planner)
             closing.enter_context(ray_session())
             if self._options.device == "cuda" and not self._find_slots():
-                raise DeviceError("The cluster has no GPU. Try: --device auto or --device cpu")
+                auto, cpu = setting(device="auto"), setting(device="cpu")
+                raise DeviceError(f"The cluster has no GPU. Try: {auto} or {cpu}")
             there = replace(self._options, output=str(absolute(as_path(self._options.output))))
-            arguments = (there, ray.put(self._models))
+            arguments = (there, ray.put(self._models), names_flags())
             self._pool = ActorPool(self._find_slots, arguments, self._on_event)
             closing.callback(self._stop)
             self._pool.look()
@@ -316,7 +318,8 @@ class RayExecutor:
                 song,
                 StemError(
                     f"{LOSSES} workers died while separating {song.task.song.path} ({reason}). "
-                    "If they ran out of memory, use a smaller --segment or --batch-size"
+                    "If they ran out of memory, use a smaller "
+                    f"{option('segment')} or {option('batch_size')}"
                 ),
             )
 

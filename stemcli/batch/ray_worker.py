@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from model_zoo.errors import StorageError, describe_error
+from model_zoo.option_names import use_flags
 from stemcli.batch.executor import WrittenStem, open_local
 from stemcli.batch.plan import SongTask
 from stemcli.batch.records import Content
@@ -88,9 +89,13 @@ class SeparationActor:
     Args:
         options: with an absolute output folder.
         models: by the names in the options.
+        flags: whether messages name options by their flags, as on the machine of the driver.
     """
 
-    def __init__(self, options: Options, models: Mapping[str, LoadedModel]) -> None:
+    def __init__(
+        self, options: Options, models: Mapping[str, LoadedModel], flags: bool = False
+    ) -> None:
+        use_flags(flags)
         self._closing = ExitStack()
         executor = open_local(options, self._on_event, 1, load=models.__getitem__)
         self._executor = self._closing.enter_context(executor)

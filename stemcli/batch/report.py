@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from model_zoo.errors import OutputError
 from model_zoo.files import staged
+from model_zoo.option_names import option
 from stemcli.engine.events import Event
 from stemcli.printable import cell
 
@@ -143,11 +144,13 @@ def check_report(path: Path) -> None:
         OutputError: the path is a folder, or its folder does not exist or is not writable.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder. Use --report with the name of a file")
+        raise OutputError(f"{path} is a folder. Use {option('report')} with the name of a file")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"The folder {path.parent} of the report does not exist. Create it first")
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise OutputError(f"{path} is not writable. Use --report with a path in another folder")
+        raise OutputError(
+            f"{path} is not writable. Use {option('report')} with a path in another folder"
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import OutputError
+from model_zoo.option_names import option
 from stemcli.audio.writer import leftovers
 from stemcli.batch.journal import Journal
 from stemcli.batch.plan import SongTask, refuse_existing
@@ -164,11 +165,9 @@ def _has_picture(task: SongTask, entry: JournalEntry) -> bool:
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     changed = sorted(key for key in before.keys() | now if before.get(key) != now.get(key))
-    names = ", ".join(f"--{OPTION_NAMES.get(key, key).replace('_', '-')}" for key in changed)
-    return f"changed: {names}"
+    return f"changed: {', '.join(map(option, changed))}"
 
 
-OPTION_NAMES = {"depth": "bit-depth"}
 """Fields of :class:`~stemcli.engine.options.Options` with another name on the command line."""
 
 

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from model_zoo.errors import MissingExtraError, UnknownNameError, UsageError, describe_error
+from model_zoo.option_names import command_line
 from stemcli import version
 from stemcli.cli import other_tools
 from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.json_output import json_if_requested, write_error, write_interrupted
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
 from stemcli.process import complete_environment
@@ -167,6 +169,12 @@ COMMANDS = {
 class Stem(LazyGroup):
     """The root group, which turns every error into one sentence and an exit code."""
 
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run the command line; messages name options by their flags."""
+        words = sys.argv[1:] if args is None else [*args]
+        with command_line(), json_if_requested(words):
+            return super().main(args, *rest, **extra)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the command line for :meth:`invoke`.
 
@@ -202,8 +210,10 @@ class Stem(LazyGroup):
         except click.UsageError as error:
             hint = _dashed(ctx.meta[WORDS])
             raise _misused(error, f"stem {ctx.invoked_subcommand}", hint) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (CommandFailed, click.exceptions.Exit, click.Abort):
             raise
+        except click.ClickException as error:
+            raise CommandFailed(error.format_message(), type(error).__name__) from error
         except KeyboardInterrupt as error:
             raise _interrupted(*error.args) from None
         except Exception as error:
@@ -270,7 +280,9 @@ def refuse_empty(words: Sequence[str]) -> None:
 
 def _interrupted(*hints: object) -> click.exceptions.Exit:
     """Print the interruption and how to resume; return the exit that shells expect."""
-    click.echo(printable(" ".join(["Interrupted.", *map(str, hints)])), err=True)
+    message = " ".join(["Interrupted.", *map(str, hints)])
+    click.echo(printable(message), err=True)
+    write_interrupted(message, INTERRUPTED)
     return click.exceptions.Exit(INTERRUPTED)
 
 
@@ -281,16 +293,30 @@ def _dashed(words: Sequence[str]) -> str:
 
 
 class CommandFailed(click.ClickException):
-    """An error that is printed as one sentence on stderr."""
+    """An error that is printed as one sentence on stderr, and with ``--json`` as JSON on stdout.
 
-    def __init__(self, message: str) -> None:
+    Args:
+        message: the sentence.
+        kind: name of the class of the error.
+    """
+
+    def __init__(self, message: str, kind: str = "StemError") -> None:
         super().__init__(printable(message))
+        self.kind, self.sentence = kind, message
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the error."""
+        super().show(file)
+        write_error(self.kind, self.sentence, self.exit_code)
 
 
 class CommandMisused(CommandFailed):
-    """A wrong request, printed as one sentence on stderr; exit code 2."""
+    """A wrong request; exit code 2."""
 
     exit_code = 2
+
+    def __init__(self, message: str, kind: str = "UsageError") -> None:
+        super().__init__(message, kind)
 
 
 def _misused(error: click.UsageError, command: str, hint: str = "") -> CommandMisused:
@@ -301,10 +327,8 @@ def _misused(error: click.UsageError, command: str, hint: str = "") -> CommandMi
 
 def as_click_error(error: Exception) -> Exception:
     """Return the click exception that prints ``error`` and sets the exit code."""
-    is_misuse = isinstance(error, UsageError)
-    return (
-        CommandMisused(describe_error(error)) if is_misuse else CommandFailed(describe_error(error))
-    )
+    failure = CommandMisused if isinstance(error, UsageError) else CommandFailed
+    return failure(describe_error(error), type(error).__name__)
 
 
 def lower_case(token: str) -> str:

@@ -11,7 +11,6 @@ what was written and where, sums of a run, what to type next, and errors.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from stemcli.cli.formatting import clock, times_real_time
+from stemcli.cli.json_output import write_document
 from stemcli.printable import counted, printable, printable_lines
 from stemcli.process import Closing
 
@@ -160,8 +160,8 @@ class JsonConsole(Console):
             self.document(event.to_dict())
 
     def document(self, value: Any) -> None:
-        """Print ``value`` in ASCII, so that no encoding can spoil it."""
-        click.echo(json.dumps(value))
+        """Print ``value`` as one line."""
+        write_document(value)
 
 
 class HumanConsole(Console):

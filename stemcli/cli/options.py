@@ -317,8 +317,7 @@ OUTPUT = (
         " (rescale), cut the peaks (clamp), or leave them (none, float only).",
     ),
     click.option(
-        "--picture",
-        is_flag=True,
+        "--picture/--no-picture",
         help="Also write a PNG with the spectrograms of the song and of each stem; its {stem} is"
         " spectrograms.",
     ),

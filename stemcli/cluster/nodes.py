@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, DeviceError, first_line
+from model_zoo.option_names import option, setting
 from stemcli.cluster.ray_private import free_resources_by_node
 
 Node = Mapping[str, Any]
@@ -65,8 +66,8 @@ def check_device(device: str) -> None:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(
-            f"--device {device} names a device of this machine. With --cluster use --device auto, "
-            "cpu or cuda"
+            f"{setting(device=device)} names a device of this machine. With {option('cluster')} "
+            f"use {setting(device='auto')}, cpu or cuda"
         )
 
 

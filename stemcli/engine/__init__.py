@@ -3,11 +3,14 @@
 =========================  ======================================================================
 ``options events checks``  what a user chooses, and what the engine reports
 ``runner device``          one network on one device, in one precision
+``device_pool``            devices that songs take in turns
 ``buffer overlap_add``     how a song is cut into chunks; one network over an endless stream
 ``models ensemble``        loading models; averaging several, residuals and complements
 ``stream``                 blocks of a song through all networks, aligned with the mixture
 ``outputs spool``          names of stem files; writing all of them or none
 ``background``             threads that decode before the network and encode after it
 ``song session``           one file to files; models loaded once for many songs
+``calls inputs``           interrupted and awaited songs; file objects and waveforms
+``separate``               one song in one call
 =========================  ======================================================================
 """

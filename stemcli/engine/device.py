@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from model_zoo.errors import DeviceError
+from model_zoo.option_names import setting
 
 AUTO = "auto"
 
@@ -27,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda":
         _require_cuda(name, device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(f"No Apple GPU is visible to PyTorch {torch.__version__}. {_INSTEAD}")
+        raise DeviceError(f"No Apple GPU is visible to PyTorch {torch.__version__}. {_instead()}")
     return device
 
 
@@ -39,7 +40,9 @@ def spread(device: torch.device, jobs: int) -> list[torch.device]:
     return [torch.device("cuda", job % count) for job in range(jobs)]
 
 
-_INSTEAD = "Try --device cpu, or --device auto to use the best available"
+def _instead() -> str:
+    cpu, auto = setting(device="cpu"), setting(device="auto")
+    return f"Try {cpu}, or {auto} to use the best available"
 
 
 def _best() -> str:
@@ -51,9 +54,9 @@ def _best() -> str:
 def _require_cuda(name: str, index: int) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        raise DeviceError(f"No CUDA GPU is visible to PyTorch {torch.__version__}. {_INSTEAD}")
+        raise DeviceError(f"No CUDA GPU is visible to PyTorch {torch.__version__}. {_instead()}")
     if index >= count:
-        raise DeviceError(f"There is no {name!r}; the last GPU is 'cuda:{count - 1}'. {_INSTEAD}")
+        raise DeviceError(f"There is no {name!r}; the last GPU is 'cuda:{count - 1}'. {_instead()}")
 
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -16,6 +16,7 @@ from model_zoo import registry
 from model_zoo.catalogue.cards import cards
 from model_zoo.catalogue.unknown import unknown_stem
 from model_zoo.errors import ConfigError
+from model_zoo.option_names import option
 from stemcli.engine.device import Precision, resolve_precision
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
@@ -125,7 +126,9 @@ def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str =
     named = (two_stems,) if two_stems else tuple(stems) or tuple(available)
     selected = tuple(resolve_stem(name, available) for name in named)
     if len({*selected}) < len(selected):
-        raise ConfigError("--stems", [f"{', '.join(named)} name one stem twice; name it once"])
+        raise ConfigError(
+            option("stems"), [f"{', '.join(named)} name one stem twice; name it once"]
+        )
     picks = tuple(available.index(name) for name in selected)
     if not two_stems:
         return Selection(selected, picks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from model_zoo.catalogue.install import require_finished
 from model_zoo.catalogue.resolve import is_path, resolve_weights
 from model_zoo.errors import UsageError
 from model_zoo.files import sha256
+from model_zoo.option_names import setting
 from model_zoo.separator import Role, Separator
 
 
@@ -46,8 +46,8 @@ GIVES: dict[Role, str] = {
     "phase": "predicts a phase and does not separate songs",
     "codes": "encodes audio into codes and does not separate songs",
 }
-OPTIONS: dict[Role, str] = {"stems": "--model", "phase": "--phase-model"}
-"""Option that takes a network of each role."""
+OPTIONS: dict[Role, str] = {"stems": "model", "phase": "phase_model"}
+"""Field of the options that takes a network of each role."""
 
 
 def use_of(model: str, role: Role) -> str:
@@ -78,10 +78,11 @@ def require_role(name: str, role: Role, required: Role) -> None:
     if role == required:
         return
     if role in OPTIONS:
-        advice = f"Use {OPTIONS[role]} {shlex.quote(name)}"
+        advice = f"Use {setting(**{OPTIONS[role]: name})}"
     else:
         advice = "Choose another (see: stem models list)"
-    raise UsageError(f"{OPTIONS[required]} {name}: this network {GIVES[role]}. {advice}")
+    chosen = setting(**{OPTIONS[required]: name})
+    raise UsageError(f"{chosen}: this network {GIVES[role]}. {advice}")
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.config import Config
 from model_zoo.errors import ConfigError
+from model_zoo.option_names import Verbatim, option, setting
 from stemcli.audio.formats import OutputFormat
 
 SHORTEST_SEGMENT = 0.25
 """Seconds; longer than the analysis window of any network, as the STFT of a chunk requires."""
 
 
+NAMES = ("model", "stems")
+"""Fields that hold any number of names."""
+
+CONVERTED = (*NAMES, "phase_model", "output")
+"""Fields that take more types than they hold."""
+
+Precisions = Literal["auto", "fp32", "bf16", "fp16"]
+ClipMode = Literal["rescale", "clamp", "none"]
+Existing = Literal["refuse", "skip", "overwrite"]
+Name = str | os.PathLike[str]
+
+
+class OptionFields(TypedDict, total=False):
+    """Keyword arguments that make :class:`Options`, which describes them."""
+
+    model: Name | Sequence[Name]
+    phase_model: Name
+    stems: str | Sequence[str]
+    two_stems: str
+    overlap: float | None
+    segment: float | None
+    shifts: int
+    seed: int
+    batch_size: int
+    device: str
+    precision: Precisions
+    track: int | None
+    fall_back_to_only_track: bool
+    start: float | None
+    end: float | None
+    output: str | os.PathLike[str]
+    filename: str
+    format: str
+    depth: str
+    bitrate: int | None
+    quality: float | None
+    clip_mode: ClipMode
+    existing: Existing
+    picture: bool
+
+
+def plain(field: str, value: Any) -> Any:
+    """Convert one name or a list of names to a tuple, and paths to text."""
+    if field not in NAMES:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, (str, os.PathLike)):
+        return (os.fspath(value),) if os.fspath(value) else ()
+    if isinstance(value, (list, tuple)):
+        return tuple(os.fspath(one) if isinstance(one, os.PathLike) else one for one in value)
+    return value
+
+
 @dataclass(frozen=True)
 class Options(Config):
     """Options of a :class:`~stemcli.engine.session.Session`; the defaults suit most songs.
 
-    Error messages use the names of the command line: the name of the field with two dashes before
-    and dashes for underscores. Two differ: ``--bit-depth`` is ``depth``, and ``--overwrite`` and
-    ``--skip-existing`` are values of ``existing``.
+    Fields are the options of the command line with underscores for dashes. Two differ: ``depth``
+    is ``--bit-depth``, and values of ``existing`` are ``--overwrite`` and ``--skip-existing``.
+    Messages name fields, but flags while a command of ``stem`` runs. ``model`` and ``stems`` take
+    one name or a list of names and hold a tuple; paths become text.
 
     Attributes:
-        model: names of models; several are averaged over the stems that they share.
+        model: names of models, folders of runs or weights files; several are averaged over the
+            stems that they share.
         phase_model: model that predicts the phase of every stem; if empty, stems keep the phase of
             the mixture.
         stems: the stems to keep; all if empty.
@@ -64,7 +120,7 @@ class Options(Config):
     seed: int = 0
     batch_size: int = 0
     device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Precisions = "auto"
     track: int | None = None
     fall_back_to_only_track: bool = False
     start: float | None = None
@@ -75,12 +131,30 @@ class Options(Config):
     depth: str = "auto"
     bitrate: int | None = None
     quality: float | None = None
-    clip_mode: Literal["rescale", "clamp", "none"] = "rescale"
-    existing: Literal["refuse", "skip", "overwrite"] = "refuse"
+    clip_mode: ClipMode = "rescale"
+    existing: Existing = "refuse"
     picture: bool = False
 
+    if TYPE_CHECKING:  # the constructor also takes what :func:`plain` converts
+
+        def __init__(self, **fields: Unpack[OptionFields]) -> None: ...
+
+    def __post_init__(self) -> None:
+        for name in CONVERTED:
+            object.__setattr__(self, name, plain(name, getattr(self, name)))
+        super().__post_init__()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build options from a mapping; also takes what the constructor takes.
+
+        Raises:
+            ConfigError: unknown keys or invalid values, all of them together.
+        """
+        return super().from_dict({key: plain(key, value) for key, value in values.items()})
+
     def mistakes(self) -> list[str]:
-        """Every mistake, with the names of the command line."""
+        """Every mistake, a sentence each."""
         return [
             *self._model_mistakes(),
             *self._chunk_mistakes(),
@@ -104,42 +178,44 @@ class Options(Config):
 
     def _model_mistakes(self) -> Iterator[str]:
         if not self.model:
-            yield "no model is named; add --model NAME"
+            yield f"no model is named; add {setting(model=Verbatim('NAME'))}"
         if len(set(self.model)) < len(self.model):
-            yield f"a model is named twice (--model {' --model '.join(self.model)})"
+            yield f"a model is named twice ({setting(model=self.model)})"
         if len(set(self.stems)) < len(self.stems):
-            yield f"a stem is named twice (--stems {','.join(self.stems)})"
+            yield f"a stem is named twice ({setting(stems=self.stems)})"
         if self.stems and self.two_stems:
-            yield "--stems and --two-stems exclude each other; use one of them"
+            yield f"{option('stems')} and {option('two_stems')} exclude each other; use one of them"
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:
-            yield f"--overlap must be at least 0 and below 1, found {self.overlap}"
+            yield f"{option('overlap')} must be at least 0 and below 1, found {self.overlap}"
         if self.segment is not None and not self.segment >= SHORTEST_SEGMENT:
-            yield f"--segment must be at least {SHORTEST_SEGMENT} seconds, found {self.segment}"
+            least = f"{SHORTEST_SEGMENT} seconds"
+            yield f"{option('segment')} must be at least {least}, found {self.segment}"
         if self.shifts < 1:
-            yield f"--shifts must be at least 1, found {self.shifts}"
+            yield f"{option('shifts')} must be at least 1, found {self.shifts}"
         if self.batch_size < 0:
-            yield f"--batch-size must be at least 1, or 0 for automatic, found {self.batch_size}"
+            name = option("batch_size")
+            yield f"{name} must be at least 1, or 0 for automatic, found {self.batch_size}"
 
     def _range_mistakes(self) -> Iterator[str]:
         if self.track is not None and self.track < 1:
-            yield f"--track counts from 1, found {self.track}"
+            yield f"{option('track')} counts from 1, found {self.track}"
         start = 0.0 if self.start is None else self.start
         if not start >= 0:
-            yield f"--start must not be negative, found {start}"
+            yield f"{option('start')} must not be negative, found {start}"
         if self.end is not None and not self.end > start:
-            yield f"--end must come after --start, found {self.end} and {start}"
+            yield f"{option('end')} must come after {option('start')}, found {self.end} and {start}"
 
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:
-            yield "--output is empty; use e.g. --output ."
+            yield f"{option('output')} is empty; use e.g. {setting(output='.')}"
 
     def _format_mistakes(self) -> Iterator[str]:
         if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):
             chosen = self.format if self.format != "wav" else f"wav with {self.depth} bit"
-            problem = f"--clip-mode none needs floating point, which {chosen} does not have"
-            yield f"{problem}; use --format wav --bit-depth 32f"
+            none, float32 = setting(clip_mode="none"), setting(format="wav", depth="32f")
+            yield f"{none} needs floating point, which {chosen} does not have; use {float32}"
         try:
             self.output_format()
         except ConfigError as error:

@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from model_zoo.errors import ConfigError, OutputError, nearest
+from model_zoo.option_names import option
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.writer import AudioWriter, open_writer
@@ -197,7 +198,7 @@ def _refuse_place(path: Path) -> None:
     with explain_write_errors(path), suppress(FileNotFoundError):
         path.lstat()
     if path.is_dir():
-        raise OutputError(f"{path} is a folder, not a file. Choose another --output")
+        raise OutputError(f"{path} is a folder, not a file. Choose another {option('output')}")
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -247,7 +248,9 @@ def plan_outputs(
     _require_extension(paths.values(), extension, template)
     for path in paths.values():
         if not isinstance(song, UrlPath) and is_same_file(path, song):
-            raise OutputError(f"{path} would replace the song itself. Choose another --output")
+            raise OutputError(
+                f"{path} would replace the song itself. Choose another {option('output')}"
+            )
     return paths
 
 
@@ -290,7 +293,7 @@ def check_template(template: str) -> None:
     """
     mistakes = [*_field_mistakes(template), *_path_mistakes(template)]
     if mistakes:
-        raise ConfigError("--filename", mistakes)
+        raise ConfigError(option("filename"), mistakes)
 
 
 def is_same_file(path: Path, song: Path) -> bool:
@@ -321,7 +324,7 @@ def _path_mistakes(template: str) -> list[str]:
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
     if path.is_absolute() or ".." in path.parts:
-        return [f"{template!r} leaves the output folder; set the folder with --output"]
+        return [f"{template!r} leaves the output folder; set the folder with {option('output')}"]
     return []
 
 
@@ -343,7 +346,7 @@ def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:
         other = owners.setdefault(_key(path), stem)
         if other != stem:
             problem = f"{other!r} and {stem!r} would both be written to {path}"
-            raise ConfigError("--filename", [f"{problem}; add {{stem}} to {template!r}"])
+            raise ConfigError(option("filename"), [f"{problem}; add {{stem}} to {template!r}"])
 
 
 def _require_extension(paths: Iterable[Path], extension: str, template: str) -> None:
@@ -351,10 +354,10 @@ def _require_extension(paths: Iterable[Path], extension: str, template: str) -> 
     for path in paths:
         if path.suffix.casefold() != f".{extension}":
             raise ConfigError(
-                "--filename",
+                option("filename"),
                 [
                     f"{template!r} does not end in .{extension}, the format of the stems; "
-                    "end it in .{ext}, and choose the format with --format"
+                    f"end it in .{{ext}}, and choose the format with {option('format')}"
                 ],
             )
 

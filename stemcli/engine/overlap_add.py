@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError
+from model_zoo.option_names import option
 from stemcli.engine.runner import ModelRunner
 
 Block = NDArray[np.float32]
@@ -112,7 +113,7 @@ def deal(channels: int, width: int) -> Groups:
         )
     if width != channels:
         problem = f"the network takes {width} channels and the song has {channels}"
-        raise ConfigError("Channels", [f"{problem}; choose another network with --model"])
+        raise ConfigError("Channels", [f"{problem}; choose another network with {option('model')}"])
     return np.arange(channels)[None]
 
 

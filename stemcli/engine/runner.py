@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_zoo.errors import NumericalError, OutOfMemoryError
+from model_zoo.option_names import option, setting
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
 
@@ -92,7 +93,8 @@ class ModelRunner:
             where = f"{max(0.0, seconds[broken[0]]):.2f} s"
             raise NumericalError(
                 f"The network gave NaN or infinity in float32 at {where}. "
-                "Check its weights with stem models verify, or choose another with --model"
+                "Check its weights with stem models verify, or choose another with "
+                f"{option('model')}"
             )
 
     def _in_batches(self, items: Items, precision: Precision) -> Estimates:
@@ -111,7 +113,7 @@ class ModelRunner:
         if failed == 1:
             raise OutOfMemoryError(
                 f"One chunk does not fit in the memory of {self._device}. "
-                "Try a smaller --segment, or --device cpu"
+                f"Try a smaller {option('segment')}, or {setting(device='cpu')}"
             )
         self._largest = failed // 2
         if self._device.type == "cuda":

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import DecodeError, OutputError, StemError
+from model_zoo.option_names import setting
 from stemcli.audio.encoders import require_encoder
+from stemcli.engine.calls import Call, run_in_thread
 from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
+from stemcli.engine.device_pool import DevicePool
 from stemcli.engine.ensemble import Ensemble, assemble
 from stemcli.engine.events import (
     Event,
@@ -32,55 +34,14 @@ from stemcli.engine.events import (
     TrackFailed,
     TrackSkipped,
 )
+from stemcli.engine.inputs import BLOCK, Song, Wave, as_rate, as_song, name_of, on_disk
 from stemcli.engine.models import LoadedModel, load_model
-from stemcli.engine.options import Options
+from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
-from stemcli.engine.overlap_add import Block
 from stemcli.engine.song import Result, SongJob, finite
 from stemcli.engine.stream import SeparationStream
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class _Device:
-    ensemble: Ensemble
-    thread: ThreadPoolExecutor
-
-
-class DevicePool:
-    """A pool of devices with loaded networks; a song waits until one is free.
-
-    Args:
-        ensembles: one per slot; slots on one device may share theirs.
-    """
-
-    def __init__(self, ensembles: Iterable[Ensemble]) -> None:
-        slots = list(ensembles)
-        cores = max(1, torch.get_num_threads() // len(slots))
-        self._free: SimpleQueue[_Device] = SimpleQueue()
-        for ensemble in slots:
-            thread = ThreadPoolExecutor(1, "network", torch.set_num_threads, (cores,))
-            self._free.put(_Device(ensemble, thread))
-
-    def run(self, work: Callable[[Ensemble], T]) -> T:
-        """Run ``work`` on the next free device and return its result.
-
-        Raises:
-            BaseException: raised by ``work``.
-        """
-        device = self._free.get()
-        try:
-            return device.thread.submit(work, device.ensemble).result()
-        finally:
-            self._free.put(device)
-
-
-BLOCK = 65536
-"""Frames per block of a waveform in memory."""
-
-MOST_CHANNELS = 64
-"""Channels of a waveform; no loudspeaker layout has more."""
 
 
 ELSEWHERE = frozenset(
@@ -97,14 +58,27 @@ Journals from before these options existed therefore still match.
 """
 
 
+@dataclass(frozen=True)
+class FileRequest:
+    """The arguments of :meth:`Session.separate_file`."""
+
+    song: Song
+    name: str
+    folder: Path | None
+    replace: bool
+    ready: Ready
+    track: str
+    outputs: dict[str, Path] | None = None
+    picture: Path | None = None
+
+
 class Session:
     """Loads models once and separates any number of songs, from any number of threads.
 
     Songs from several threads are decoded and encoded in parallel; their networks take turns.
-    Error messages name options as on the command line; see
-    :class:`~stemcli.engine.options.Options` for the fields. Notes that the MP3 decoder inside
-    libsndfile prints on standard error are not suppressed, because that would redirect the
-    descriptor of the whole process.
+    Methods whose names end in ``_async`` do the same in threads, for a program that runs an event
+    loop. Notes that the MP3 decoder inside libsndfile prints on standard error are not suppressed,
+    because that would redirect the descriptor of the whole process.
 
     Args:
         options: choices of the user.
@@ -112,6 +86,11 @@ class Session:
         jobs: number of songs to separate at the same time. They share the cores; if there are
             several GPUs, each song takes one.
         load: loads a model by name.
+        **fields: fields of :class:`~stemcli.engine.options.Options`, instead of ``options`` or to
+            change some of them.
+
+    Raises:
+        ConfigError: options are unknown or contradict each other; names all of them.
     """
 
     def __init__(
@@ -121,8 +100,10 @@ class Session:
         *,
         jobs: int = 1,
         load: Callable[[str], LoadedModel] = load_model,
+        **fields: Unpack[OptionFields],
     ) -> None:
-        self.options = options or Options()
+        given = options.to_dict() if options else {}
+        self.options = Options.from_dict({**given, **fields}) if fields else options or Options()
         self._on_event = on_event
         self._load = load
         self._jobs = jobs
@@ -134,6 +115,9 @@ class Session:
         self._emitting = threading.Lock()
         self._interrupted = threading.Event()
         self._sent_notices: set[str] = set()
+        self._calls: set[Call] = set()
+        # One thread more than jobs, to decode a song while the others are separated.
+        self._threads = ThreadPoolExecutor(jobs + 1, "song")
 
     @property
     def ensemble(self) -> Ensemble:
@@ -143,10 +127,8 @@ class Session:
             UsageError: a model, stem or device does not exist.
             WeightsError: the weights cannot be used.
         """
-        with self._loading:
-            if not self._ensembles:
-                self._ensembles = self._assemble()
-            return self._ensembles[0]
+        with self._calling() as call:
+            return self._load_networks(call)
 
     @property
     def network_seconds(self) -> float:
@@ -206,8 +188,9 @@ class Session:
 
     def separate_file(
         self,
-        song: str | os.PathLike[str],
+        song: Song,
         *,
+        name: str = "",
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
@@ -218,7 +201,10 @@ class Session:
         """Separate a file into files; they get their final names only when all are complete.
 
         Args:
-            song: any audio file that can be decoded.
+            song: path of any audio file that can be decoded, or a file object opened for bytes,
+                which is read to its end.
+            name: file name of a file object that has none, or another name; ``{track}`` is its
+                part before the extension.
             folder: sub-folder of the output folder, to mirror a tree.
             replace: whether to replace existing stems, regardless of the options.
             ready: called with the temporary and final path of every file when all are complete.
@@ -228,40 +214,35 @@ class Session:
 
         Raises:
             StemError: the song cannot be separated; reported as ``TrackFailed`` before.
+            KeyboardInterrupt: the session was interrupted.
         """
-        song = Path(song)
-        track = track or str((folder or Path()) / song.name)
-        try:
-            if outputs is None:
-                outputs = self.plan(song, folder=folder)
-                picture = self.plan_picture(song, folder=folder)
-            files = [*outputs.values(), *filter(None, [picture])]
-            if not replace and self._refuse_or_skip(track, files):
-                return Result(outputs, skipped=True, picture=picture)
-            return SongJob(
-                song,
-                outputs,
-                self._on_device,
-                self.options,
-                track,
-                self._emit,
-                ready,
-                self._interrupted,
-                self._sent_notices,
-                self.ensemble.needs_peak_level,
-                picture,
-            ).run()
-        except StemError as error:
-            self._emit(TrackFailed(track, str(error)))
-            raise
+        track = track or str((folder or Path()) / name_of(song, name))
+        request = FileRequest(song, name, folder, replace, ready, track, outputs, picture)
+        with self._calling() as call:
+            return self._separate_file(call, request)
 
-    def separate_array(
-        self, wave: NDArray[np.floating[Any]], sample_rate: int
-    ) -> dict[str, NDArray[np.float32]]:
+    async def separate_file_async(
+        self, song: Song, *, name: str = "", folder: Path | None = None, replace: bool = False
+    ) -> Result:
+        """Separate a file into files in a thread, as :meth:`separate_file` does.
+
+        Any number of calls may be awaited at the same time; ``jobs`` of them are separated and one
+        more is decoded. ``on_event`` is called in the thread of the event loop. A cancelled call
+        ends at its next block and leaves no files; other songs go on.
+
+        Raises:
+            StemError: the song cannot be separated; reported as ``TrackFailed`` before.
+            asyncio.CancelledError: the task was cancelled, or the session interrupted.
+        """
+        track = str((folder or Path()) / name_of(song, name))
+        request = FileRequest(song, name, folder, replace, lambda files: None, track)
+        return await self._in_thread(lambda call: self._separate_file(call, request))
+
+    def separate_array(self, wave: Wave, sample_rate: float) -> dict[str, NDArray[np.float32]]:
         """Separate a waveform in memory.
 
         Args:
-            wave: ``(frames, channels)``, nominally in [-1, 1]. ``--start`` and ``--end`` apply.
+            wave: ``(frames, channels)``, nominally in [-1, 1]. ``start`` and ``end`` apply.
             sample_rate: in Hz.
 
         Returns:
@@ -271,7 +252,85 @@ class Session:
             DecodeError: the waveform has another shape, no samples, NaN or infinity, or the sample
                 rate is invalid.
             NumericalError: the network produced NaN or infinity.
+            KeyboardInterrupt: the session was interrupted.
         """
+        with self._calling() as call:
+            return self._separate_array(call, wave, sample_rate)
+
+    async def separate_array_async(
+        self, wave: Wave, sample_rate: float
+    ) -> dict[str, NDArray[np.float32]]:
+        """Separate a waveform in a thread, as :meth:`separate_array` does.
+
+        Raises:
+            StemError: as for :meth:`separate_array`.
+            asyncio.CancelledError: the task was cancelled, or the session interrupted.
+        """
+        return await self._in_thread(lambda call: self._separate_array(call, wave, sample_rate))
+
+    def interrupt(self) -> None:
+        """Stop all songs: each raises KeyboardInterrupt with its next event.
+
+        Songs that wait for a decoder stop at once. No files are left behind; the session cannot be
+        used afterwards.
+        """
+        self._interrupted.set()
+        for call in [*self._calls]:
+            call.interrupted.set()
+
+    @contextmanager
+    def _calling(self, call: Call | None = None) -> Iterator[Call]:
+        """Register a call, so that :meth:`interrupt` reaches it."""
+        call = call or Call(self._emit)
+        self._calls.add(call)
+        try:
+            if self._interrupted.is_set():
+                call.interrupted.set()
+            yield call
+        finally:
+            self._calls.discard(call)
+
+    async def _in_thread(self, work: Callable[[Call], T]) -> T:
+        def registered(call: Call) -> T:
+            with self._calling(call):
+                return work(call)
+
+        return await run_in_thread(self._threads, registered, self._on_event)
+
+    def _separate_file(self, call: Call, request: FileRequest) -> Result:
+        try:
+            with on_disk(request.song, request.name) as path:
+                return self._separate_path(call, path, request)
+        except StemError as error:
+            call.emit(TrackFailed(request.track, str(error)))
+            raise
+
+    def _separate_path(self, call: Call, song: Path, request: FileRequest) -> Result:
+        networks = self._load_networks(call)
+        outputs, picture = request.outputs, request.picture
+        if outputs is None:
+            outputs = self.plan(song, folder=request.folder)
+            picture = self.plan_picture(song, folder=request.folder)
+        files = [*outputs.values(), *filter(None, [picture])]
+        if not request.replace and self._refuse_or_skip(call, request.track, files):
+            return Result(outputs, skipped=True, picture=picture)
+        return SongJob(
+            song,
+            outputs,
+            lambda work: self._on_device(work, call),
+            self.options,
+            request.track,
+            call.emit,
+            request.ready,
+            call.interrupted,
+            self._sent_notices,
+            networks.needs_peak_level,
+            picture,
+        ).run()
+
+    def _separate_array(
+        self, call: Call, wave: Wave, sample_rate: float
+    ) -> dict[str, NDArray[np.float32]]:
         options, rate = self.options, as_rate(sample_rate)
         first = round((options.start or 0.0) * rate)
         last = None if options.end is None else round(options.end * rate)
@@ -283,43 +342,42 @@ class Session:
         parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
         checked = list(finite(parts, "The waveform", rate))
         separation = SeparationStream(
-            self.ensemble, rate, song.shape[1], float(max(song.max(), -song.min()))
+            self._load_networks(call), rate, song.shape[1], float(max(song.max(), -song.min()))
         )
         stems = np.empty((len(self.stems), *song.shape), dtype=np.float32)
         done = 0
         for block in separation.pass_through(checked):  # views, each of which holds whole chunks
+            call.check()
             stems[:, done : done + len(block)] = block.swapaxes(0, 1)
             done += len(block)
         return dict(zip(self.stems, stems, strict=True))
 
-    def interrupt(self) -> None:
-        """Stop all songs: each raises KeyboardInterrupt with its next event.
-
-        Songs that wait for a decoder stop at once. No files are left behind; the session cannot be
-        used afterwards.
-        """
-        self._interrupted.set()
-
-    def _refuse_or_skip(self, track: str, files: Sequence[Path]) -> bool:
+    def _refuse_or_skip(self, call: Call, track: str, files: Sequence[Path]) -> bool:
         """Whether to skip a song because all outputs exist; if only some exist, it is redone."""
         taken = [path for path in files if os.path.lexists(path)]
         if taken and self.options.existing == "refuse":
             raise OutputError(
-                f"{taken[0]} already exists. Add --overwrite or --skip-existing (in Python: "
-                "existing='overwrite' or 'skip')"
+                f"{taken[0]} already exists. Add {setting(existing='overwrite')} or "
+                f"{setting(existing='skip')}"
             )
         skip = self.options.existing == "skip" and all(map(os.path.exists, files))
         if skip:
-            self._emit(TrackSkipped(track, "all stems exist"))
+            call.emit(TrackSkipped(track, "all stems exist"))
         return skip
 
-    def _on_device(self, work: Callable[[Ensemble], T]) -> T:
+    def _on_device(self, work: Callable[[Ensemble], T], call: Call) -> T:
         with self._loading:
             if self._devices is None:
                 self._devices = DevicePool(self._ensembles)
-        return self._devices.run(work)
+        return self._devices.run(work, call.check)
 
-    def _assemble(self) -> list[Ensemble]:
+    def _load_networks(self, call: Call) -> Ensemble:
+        with self._loading:
+            if not self._ensembles:
+                self._ensembles = self._assemble(call)
+            return self._ensembles[0]
+
+    def _assemble(self, call: Call) -> list[Ensemble]:
         """One ensemble per job; jobs on one device share it."""
         device = resolve_device(self.options.device)
         if self._load is load_model:
@@ -334,72 +392,10 @@ class Session:
             for model, member in zip(networks, ensembles[device].all, strict=True):
                 precision = member.precision
                 chosen = (str(device), precision.name, precision.reason)
-                self._emit(ModelLoaded(model.name, *chosen, model.better))
+                call.emit(ModelLoaded(model.name, *chosen, model.better))
         return [ensembles[device] for device in devices]
 
     def _emit(self, event: Event) -> None:
-        if self._interrupted.is_set():
-            raise KeyboardInterrupt
         if self._on_event is not None:
             with self._emitting:
                 self._on_event(event)
-
-
-def separate(
-    song: str | os.PathLike[str],
-    *,
-    model: str | Sequence[str] = DEFAULT_MODEL,
-    on_event: EventHandler | None = None,
-    **options: Any,
-) -> Result:
-    """Separate one song into files.
-
-    Args:
-        song: any audio file that can be decoded.
-        model: name of a model, or several names to average.
-        on_event: called with every event.
-        **options: fields of :class:`~stemcli.engine.options.Options`.
-
-    Raises:
-        StemError: the song cannot be separated; ``str(error)`` is the sentence to show.
-    """
-    names = [model] if isinstance(model, str) else list(model)
-    plain = {key: _plain(value) for key, value in options.items()}
-    chosen = Options.from_dict({**plain, "model": names})
-    return Session(chosen, on_event).separate_file(song)
-
-
-def as_song(wave: NDArray[np.floating[Any]]) -> Block:
-    """Check a waveform and convert it to float32 frames.
-
-    Raises:
-        DecodeError: the waveform is not ``(frames, channels)`` of floats, or has so many channels
-            that its axes must be swapped.
-    """
-    array = np.asarray(wave)
-    if array.ndim != 2 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.floating):
-        kind = f"{array.dtype} of shape {array.shape}"
-        raise DecodeError(f"The waveform is {kind}. Give floats of shape (frames, channels)")
-    if array.shape[1] > MOST_CHANNELS:
-        frames, channels = array.shape
-        raise DecodeError(
-            f"The waveform has {frames} frames of {channels} channels. Give (frames, channels), "
-            "e.g. wave.T"
-        )
-    return array.astype(np.float32)
-
-
-def as_rate(sample_rate: float) -> int:
-    """Check a sample rate and convert it to an integer in Hz.
-
-    Raises:
-        DecodeError: the sample rate is not a whole number above 0.
-    """
-    if not sample_rate > 0 or not float(sample_rate).is_integer():
-        raise DecodeError(f"The sample rate is {sample_rate!r}. Give Hz, e.g. 44100")
-    return int(sample_rate)
-
-
-def _plain(value: Any) -> Any:
-    """Convert a path to text; other values stay unchanged."""
-    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model_zoo.errors import ConfigError, DecodeError
+from model_zoo.option_names import setting
 from stemcli.audio.ffmpeg_binary import fallback_notice
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
@@ -155,8 +156,10 @@ class SongJob:
         format = self.options.output_format().resolve(info)
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
-            problem = f"--clip-mode none would let {format.name} at {format.depth} bit clip"
-            raise ConfigError("Options", [f"{problem}; use --bit-depth 32f"])
+            problem = (
+                f"{setting(clip_mode='none')} would let {format.name} at {format.depth} bit clip"
+            )
+            raise ConfigError("Options", [f"{problem}; use {setting(depth='32f')}"])
         rescale = mode == "rescale" and format.clips
         properties = (info.sample_rate, info.channels, format)
         return StemWriter(self.paths, *properties, rescale=rescale, picture=picture)
@@ -204,7 +207,8 @@ class SongJob:
             return ""
         done = f"all were lowered by {above:.1f} dB" if writer.gain < 1 else "the peaks were cut"
         excess = f"the stems reach {above:.1f} dB above full scale"
-        return f"{excess}: {done} (--format wav --bit-depth 32f keeps them unchanged)"
+        keeps = setting(format="wav", depth="32f")
+        return f"{excess}: {done} ({keeps} keeps them unchanged)"
 
     def _notice(self, message: str) -> None:
         if not message or message in self.sent_notices:
@@ -230,7 +234,7 @@ class Counter:
 
 
 def expected_frames(info: AudioInfo, options: Options) -> int | None:
-    """Frames between ``--start`` and ``--end`` by the header; None if the length is unknown."""
+    """Frames between ``start`` and ``end`` by the header; None if the length is unknown."""
     ends = [] if info.frames is None else [info.frames]
     if options.end is not None:
         ends.append(round(options.end * info.sample_rate))

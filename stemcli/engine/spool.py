@@ -14,12 +14,11 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from model_zoo.errors import OutputError
+from model_zoo.option_names import option, setting
 from stemcli.engine.overlap_add import Block
 
 BLOCK = 65536
 """Frames read back at a time."""
-
-ELSEWHERE = "Choose another folder with --output"
 
 
 class Spool:
@@ -92,7 +91,7 @@ class Spool:
         return OutputError(
             "The stems are kept in a temporary file until the loudest sample is known, and it does"
             f" not fit into {where} ({reason}). Free some space there, set TMPDIR to a folder on"
-            " another disk, or use --clip-mode clamp, which needs no such file"
+            f" another disk, or use {setting(clip_mode='clamp')}, which needs no such file"
         )
 
 
@@ -130,5 +129,6 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         is_long = error.errno == errno.ENAMETOOLONG
-        advice = "Shorten it with --filename or --output" if is_long else ELSEWHERE
+        shorter = f"Shorten it with {option('filename')} or {option('output')}"
+        advice = shorter if is_long else f"Choose another folder with {option('output')}"
         raise OutputError(f"Cannot write to {path} ({reason}). {advice}") from error

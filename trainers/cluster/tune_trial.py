@@ -14,6 +14,7 @@ import torch
 
 from model_zoo.catalogue.resolve import BEST, LAST
 from model_zoo.errors import ClusterError, DeviceError, OutputError, StemError, describe_error
+from model_zoo.option_names import command_line
 from stemcli.cluster.nodes import Node, find_slots
 from stemcli.engine.device import resolve_device
 from stemcli.engine.events import Event, EventHandler
@@ -137,6 +138,7 @@ class TrialContext:
         )
 
 
+@command_line()
 def run_trial(
     plan: Plan,
     context: TrialContext,

@@ -31,6 +31,7 @@ from model_zoo.errors import (
     StorageError,
     describe_error,
 )
+from model_zoo.option_names import command_line
 from stemcli.engine.events import Event
 from stemcli.process import JointInterrupt
 from stemcli.version import how_to_install, is_same, version
@@ -205,6 +206,7 @@ class EventForwarder:
                 raise UnequalError(f"the workers do not have {name} in common")
 
 
+@command_line()
 def train_worker(config: Mapping[str, Any]) -> None:
     """Train as one worker of a group; the function that Ray Train runs in every worker.
 

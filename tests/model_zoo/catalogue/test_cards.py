@@ -116,13 +116,13 @@ def test_an_own_card_cannot_take_a_bundled_name(bundled: Path, zoo: Path) -> Non
     write(zoo, "given", minimal("given", description="an impostor"))
     assert find("given").description == "from the package"
     with pytest.raises(
-        ConfigError, match=r"'given' is a bundled model. Use another name, e.g. --name my-given"
+        ConfigError, match=r"'given' is a bundled model. Use another name, e.g. my-given"
     ):
         check_new_name("given")
 
 
 def test_an_invalid_name_is_refused(zoo: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--name: a name has lower-case letters.*'My Model'"):
+    with pytest.raises(ConfigError, match=r"name: a name has lower-case letters.*'My Model'"):
         check_new_name("My Model")
 
 

@@ -158,7 +158,7 @@ def a_list(run: Path) -> Path:
         (
             a_song,
             2,
-            r"song\.wav is not a \.safetensors file\..*stem models convert .*song\.wav --name",
+            r"song\.wav is not a \.safetensors file\..*importers\.convert\('.*song\.wav', name=",
         ),
         (
             pretrained,
@@ -166,7 +166,7 @@ def a_list(run: Path) -> Path:
             r"run was pretrained by denoising and cannot separate yet.*train --from \S+run$",
         ),
         (truncated, 1, r"best\.safetensors is damaged or is not a safetensors file"),
-        (of_another_program, 1, r"does not say which network.*stem models convert"),
+        (of_another_program, 1, r"does not say which network.*importers\.convert"),
         (
             a_bad_summary,
             1,

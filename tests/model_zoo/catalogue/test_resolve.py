@@ -58,7 +58,7 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
     [
         (
             f"runs/toy/{LAST}",
-            f"runs/toy/{LAST} is a checkpoint for --resume. For the best weights of"
+            f"runs/toy/{LAST} is a checkpoint for resume. For the best weights of"
             " the run use its folder: runs/toy",
         ),
         (
@@ -80,8 +80,8 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
         ("gone.safetensors", f"gone.safetensors does not exist. {RUN}"),
         (
             "net.pth",
-            "net.pth is not a .safetensors file. To convert a checkpoint of another program: stem"
-            " models convert net.pth --name NAME",
+            "net.pth is not a .safetensors file. To convert a checkpoint of another program: "
+            "model_zoo.importers.convert('net.pth', name='NAME')",
         ),
         ("melunet", "melunet is a network without weights. Try: stem train --recipe melunet"),
         ("spleeter", "spleeter is an architecture, not a model. Did you mean spleeter_2stems?"),

@@ -128,7 +128,7 @@ def test_file_names_with_only_some_stems_are_refused(
         path.rename(path.with_name(f"{name}.ckpt")) for path, name in zip(files, names, strict=True)
     ]
     with pytest.raises(
-        ConfigError, match=r"x\.ckpt is not named after a stem: use --stem for each file"
+        ConfigError, match=r"x\.ckpt is not named after a stem: use stems for each file"
     ):
         read_network(renamed)
 

@@ -119,7 +119,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_start_beyond_the_end_is_reported(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "song.wav", tones(4410))
-    with pytest.raises(DecodeError, match=r"ends before 3.00 s.*Use a smaller --start"):
+    with pytest.raises(DecodeError, match=r"ends before 3.00 s.*Use a smaller start"):
         decode(path, start=3.0)
 
 
@@ -136,7 +136,7 @@ def test_damage_in_the_middle_is_reported_with_its_time(tmp_path: Path, extensio
         DecodeError, match=r"damaged: decoding stops at .* of 1[12]\.\d\d s"
     ) as caught:
         decode(path)
-    advised_end = re.search(r"with --end (\d+\.\d+)", str(caught.value))
+    advised_end = re.search(r"with end=(\d+\.\d+)", str(caught.value))
     assert advised_end
     assert 4.5 < float(advised_end[1]) < 6.5
     assert len(decode(path, end=float(advised_end[1]))) == round(float(advised_end[1]) * rate)

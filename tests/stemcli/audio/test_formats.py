@@ -9,19 +9,19 @@ from stemcli.audio.formats import OutputFormat
 from stemcli.audio.info import AudioInfo
 
 MISTAKES = [
-    ({"name": "mp4"}, "--format must be one of wav, flac, mp3, ogg, opus, m4a, found 'mp4'"),
-    ({"depth": "20"}, "--bit-depth must be one of auto, 16, 24, 32f, found '20'"),
-    ({"name": "mp3", "depth": "16"}, "--bit-depth is for wav and flac, not for mp3"),
-    ({"name": "flac", "depth": "32f"}, "use --bit-depth 24 or --format wav"),
-    ({"bitrate": 320}, "--bitrate is for mp3, ogg, opus and m4a, not for wav; leave it out"),
-    ({"name": "mp3", "bitrate": 500}, "--bitrate of mp3 goes from 64 to 320, found 500"),
-    ({"name": "mp3", "bitrate": 100}, "--bitrate of mp3 must be one of 64, 80, 96"),
+    ({"name": "mp4"}, "format must be one of wav, flac, mp3, ogg, opus, m4a, found 'mp4'"),
+    ({"depth": "20"}, "depth must be one of auto, 16, 24, 32f, found '20'"),
+    ({"name": "mp3", "depth": "16"}, "depth is for wav and flac, not for mp3"),
+    ({"name": "flac", "depth": "32f"}, "use depth='24' or format='wav'"),
+    ({"bitrate": 320}, "bitrate is for mp3, ogg, opus and m4a, not for wav; leave it out"),
+    ({"name": "mp3", "bitrate": 500}, "bitrate of mp3 goes from 64 to 320, found 500"),
+    ({"name": "mp3", "bitrate": 100}, "bitrate of mp3 must be one of 64, 80, 96"),
     (
         {"name": "opus", "quality": 5.0},
-        "for mp3 and ogg, not for opus; use --bitrate",
+        "for mp3 and ogg, not for opus; use bitrate",
     ),
     ({"quality": 5.0}, "for mp3 and ogg, not for wav; leave it out"),
-    ({"name": "mp3", "quality": 10.0}, r"--quality of mp3 goes from 0 \(best\) to 9, found 10"),
+    ({"name": "mp3", "quality": 10.0}, r"quality of mp3 goes from 0 \(best\) to 9, found 10"),
     ({"name": "ogg", "quality": 4.0, "bitrate": 96}, "exclude each other; use one of them"),
 ]
 

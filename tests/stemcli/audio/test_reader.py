@@ -252,9 +252,9 @@ def test_the_bundled_ffmpeg_replaces_a_missing_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "sentence"),
     [
-        ({"start": -1.0}, "--start must not be negative"),
-        ({"start": 2.0, "end": 2.0}, "lie before --end, found 2.0 and 2.0"),
-        ({"end": 0.0}, "--end must be above 0, found 0.0"),
+        ({"start": -1.0}, "start must not be negative"),
+        ({"start": 2.0, "end": 2.0}, "lie before end, found 2.0 and 2.0"),
+        ({"end": 0.0}, "end must be above 0, found 0.0"),
     ],
 )
 def test_an_empty_excerpt_is_refused(tmp_path: Path, part: dict[str, float], sentence: str) -> None:

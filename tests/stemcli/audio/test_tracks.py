@@ -77,7 +77,7 @@ def test_the_notice_describes_the_tracks(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mkv", *options, *default(1))
     assert probe(path).notices == (
         'there are 2 audio tracks (1: eng, mono; 2: deu, stereo, "Kommentar"): track 2, the default'
-        " one, is used (--track N chooses another)",
+        " one, is used (track=N chooses another)",
     )
 
 

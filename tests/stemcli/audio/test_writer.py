@@ -160,7 +160,7 @@ def test_a_higher_bit_rate_takes_more_space(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("frames", [3000, 300000])
 def test_a_bit_rate_refused_by_the_encoder_is_reported(tmp_path: Path, frames: int) -> None:
     """Vorbis has no 500 kbit/s for mono at 8 kHz, which is detected at the end or earlier."""
-    with pytest.raises(EncodeError, match=r"cannot write ogg at 8000 Hz.*leaving out --bitrate"):
+    with pytest.raises(EncodeError, match=r"cannot write ogg at 8000 Hz.*leaving out bitrate"):
         write(tmp_path / "stem.ogg", tones(frames, 8000, 1), 8000, bitrate=500)
     assert os.listdir(tmp_path) == []
 
@@ -228,14 +228,14 @@ def test_an_exception_leaves_no_file(tmp_path: Path, name: str) -> None:
 def test_not_a_number_is_refused(tmp_path: Path) -> None:
     wave = tones(100)
     wave[50, 1] = np.nan
-    with pytest.raises(EncodeError, match=r"would hold NaN\. Try --precision fp32"):
+    with pytest.raises(EncodeError, match=r"would hold NaN\. Try precision='fp32'"):
         write(tmp_path / "stem.wav", wave)
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
 def test_an_unwritable_path_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
-    with pytest.raises(OutputError, match=r"cannot be written .* Use --output with another"):
+    with pytest.raises(OutputError, match=r"cannot be written .* Use output with another"):
         write(tmp_path / "taken" / f"stem.{name}", tones(100))
 
 
@@ -246,7 +246,7 @@ def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path, name: str, b
     wave = tones(100_000)
     with (
         file_limit(5_000),
-        pytest.raises(OutputError, match=r"cannot be written .* Use --output"),
+        pytest.raises(OutputError, match=r"cannot be written .* Use output"),
     ):
         write(tmp_path / f"stem.{name}", wave, block=block)
     assert os.listdir(tmp_path) == []

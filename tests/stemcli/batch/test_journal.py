@@ -80,7 +80,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_damaged_journal_is_reported(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"no database " * 100)
-    with pytest.raises(OutputError, match=r"is damaged .* Move it away and add --skip-existing"):
+    with pytest.raises(OutputError, match=r"is damaged .* Move it away and add existing='skip'"):
         Journal(tmp_path)
 
 

@@ -257,7 +257,7 @@ def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_damaged_journal_in_the_input_folder_is_an_error(tmp_path: Path) -> None:
-    """The advice must not be --output: another output folder would not avoid this journal."""
+    """The advice must not be ``output``: another output folder would not avoid this journal."""
     make_songs(tmp_path, "b.wav")
     (tmp_path / NAME).write_text("no database " * 99)
     for output in (tmp_path, tmp_path / "other"):
@@ -265,7 +265,7 @@ def test_a_damaged_journal_in_the_input_folder_is_an_error(tmp_path: Path) -> No
             OutputError, match=r"cannot be used .* Move it away, and skip"
         ) as caught:
             find_songs(tmp_path, output=output)
-        assert "--output" not in str(caught.value)
+        assert "output" not in str(caught.value)
     (tmp_path / NAME).rename(tmp_path / "away")
     assert song_names(find_songs(tmp_path)) == ["b.wav"]
 

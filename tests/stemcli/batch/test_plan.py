@@ -88,7 +88,7 @@ def test_own_outputs_are_not_songs(tmp_path: Path, earlier: str) -> None:
 def test_existing_stems_are_refused_before_work(tmp_path: Path) -> None:
     (song,) = make_songs(tmp_path, "b.mp3")
     existing = make_songs(tmp_path, "out/b/vocals.wav", "out/b/instrumental.wav")
-    with pytest.raises(OutputError, match=r"already exists \(and 1 more\).*--skip-existing"):
+    with pytest.raises(OutputError, match=r"already exists \(and 1 more\).*existing='skip'"):
         refuse_existing(existing)
     refuse_existing([song.with_name("not there")])
 
@@ -108,7 +108,7 @@ def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_unwritable_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(OutputError, match=r"is not writable.*--output"):
+    with pytest.raises(OutputError, match=r"is not writable.*with output"):
         check_writable(tmp_path / "out")
 
 

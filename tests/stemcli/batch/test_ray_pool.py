@@ -157,7 +157,7 @@ def test_a_song_that_kills_two_workers_alone_fails(cluster: Cluster) -> None:
     assert killed[1:] == [["killer.mp3"]] * 2
     message = str(results["killer.mp3"].error)
     assert message.startswith("2 workers died while separating killer.mp3 (out of memory). If they")
-    assert "use a smaller --segment or --batch-size" in message
+    assert "use a smaller segment or batch_size" in message
     assert [results[name].error for name in ("b.mp3", "c.mp3")] == [None, None]
 
 

@@ -102,7 +102,7 @@ CHANGES: dict[str, tuple[Callable[[Library], object], list[str], str]] = {
     "model": (
         lambda library: library.model.update(fake="2"),
         ["c.mp3", "a.mp3", "b.mp3"],
-        "changed: --model",
+        "changed: model",
     ),
     "new": (lambda library: make_songs(library.root / "in", "d.mp3"), ["d.mp3"], ""),
     "touched": (lambda library: os.utime(library.root / "in/c.mp3", ns=(0, 0)), [], ""),
@@ -133,9 +133,9 @@ def test_changes_are_noticed(name: str, library: Library) -> None:
 def test_changed_options_are_named_and_old_files_kept(library: Library) -> None:
     library.run(overlap=0.5)
     assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]
-    assert library.started.again == {"changed: --overlap": 3}
+    assert library.started.again == {"changed: overlap": 3}
     library.run(overlap=0.5, format="flac")
-    assert library.started.again == {"changed: --format": 3}
+    assert library.started.again == {"changed: format": 3}
     assert (library.out / "c/vocals.wav").exists()
     library.run(overlap=0.5, format="flac", device="cpu", batch_size=3)
     assert library.separated == []

@@ -33,7 +33,7 @@ def test_an_available_device_is_used(monkeypatch: pytest.MonkeyPatch, name: str)
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cuda", r"No CUDA GPU is visible to PyTorch .*\. Try --device cpu"),
+        ("cuda", r"No CUDA GPU is visible to PyTorch .*\. Try device='cpu'"),
         ("cuda:0", "No CUDA GPU is visible"),
         ("mps", "No Apple GPU is visible"),
         ("tpu", "Unknown device 'tpu'. Try auto, cpu, cuda, cuda:N or mps"),

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from stemcli.engine.device_pool import DevicePool
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.models import LoadedModel
-from stemcli.engine.session import DevicePool
 from tests.stemcli.engine.stubs import Stub, ensemble
 
 

@@ -95,7 +95,7 @@ def test_a_stem_name_never_adds_folders(stem: str) -> None:
 
 @pytest.mark.parametrize("template", ["{stem}", "{stem}.mp3", "{stem}/", "{ext}.{stem}"])
 def test_the_extension_must_match_the_format(template: str) -> None:
-    with pytest.raises(ConfigError, match=r"does not end in \.wav.*end it in .* --format"):
+    with pytest.raises(ConfigError, match=r"does not end in \.wav.*choose the format with format"):
         plan(template=template)
 
 

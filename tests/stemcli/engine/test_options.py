@@ -12,17 +12,17 @@ from stemcli.engine.options import Options
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
-        ({"model": ()}, "add --model NAME"),
+        ({"model": ()}, "add model=NAME"),
         ({"model": ("a", "a")}, "named twice"),
         ({"stems": ("a", "a")}, "named twice"),
         ({"stems": ("a",), "two_stems": "b"}, "exclude each other"),
-        ({"overlap": 1.0}, "--overlap must be at least 0 and below 1"),
-        ({"overlap": float("nan")}, "--overlap must be at least 0 and below 1"),
-        ({"segment": 0.1}, r"--segment must be at least 0\.25 seconds"),
-        ({"shifts": 0}, "--shifts must be at least 1"),
-        ({"batch_size": -1}, "--batch-size"),
-        ({"start": -1.0}, "--start must not be negative"),
-        ({"start": 5.0, "end": 5.0}, "--end must come after --start"),
+        ({"overlap": 1.0}, "overlap must be at least 0 and below 1"),
+        ({"overlap": float("nan")}, "overlap must be at least 0 and below 1"),
+        ({"segment": 0.1}, r"segment must be at least 0\.25 seconds"),
+        ({"shifts": 0}, "shifts must be at least 1"),
+        ({"batch_size": -1}, "batch_size must be at least 1, or 0 for automatic"),
+        ({"start": -1.0}, "start must not be negative"),
+        ({"start": 5.0, "end": 5.0}, "end must come after start"),
         ({"clip_mode": "soft"}, "clip_mode must be one of"),
         ({"precision": "fp8"}, "precision must be one of"),
         ({"shifts": 1.5}, "shifts must be a whole number"),
@@ -60,6 +60,6 @@ def test_public_names_resolve() -> None:
 
     for name in stemcli.__all__:
         assert getattr(stemcli, name).__name__ == name
-    assert dir(stemcli) == stemcli.__all__
+    assert dir(stemcli) == sorted([*stemcli.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'seperate'"):
         stemcli.__getattr__("seperate")

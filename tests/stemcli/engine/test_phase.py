@@ -163,25 +163,25 @@ def test_memory_does_not_grow_with_the_song() -> None:
         (
             Phase(),
             None,
-            "--model net: this network predicts a phase and does not separate songs. "
-            "Use --phase-model net",
+            "model='net': this network predicts a phase and does not separate songs. "
+            "Use phase_model='net'",
         ),
         (
             Stub(),
             Stub(),
-            "--phase-model phase: this network separates songs and does not predict a phase. "
-            "Use --model phase",
+            "phase_model='phase': this network separates songs and does not predict a phase. "
+            "Use model='phase'",
         ),
         (
             Codes(),
             None,
-            "--model net: this network encodes audio into codes and does not separate songs. "
+            "model='net': this network encodes audio into codes and does not separate songs. "
             "Choose another (see: stem models list)",
         ),
         (
             Stub(),
             Codes(),
-            "--phase-model phase: this network encodes audio into codes and does not separate "
+            "phase_model='phase': this network encodes audio into codes and does not separate "
             "songs. Choose another (see: stem models list)",
         ),
     ],
@@ -216,7 +216,7 @@ def test_a_changed_phase_model_redoes_the_song(
         ]
         return report.tracks[0].outcome, reasons
 
-    changed = ("done", ["changed: --phase-model"])
+    changed = ("done", ["changed: phase_model"])
     assert [run(""), run(""), run("phase"), run("phase")] == [
         ("done", []),
         ("skipped", []),

@@ -50,7 +50,7 @@ def test_out_of_memory_halves_the_batch_and_retries() -> None:
 def test_one_item_that_does_not_fit_is_an_error() -> None:
     separator = Hungry()
     separator.room = 0
-    with pytest.raises(OutOfMemoryError, match="smaller --segment, or --device cpu"):
+    with pytest.raises(OutOfMemoryError, match="smaller segment, or device='cpu'"):
         network(separator).separate(items(2), [0.0, 1.0])
 
 

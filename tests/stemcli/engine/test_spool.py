@@ -62,7 +62,7 @@ def test_a_full_disk_is_reported_once(tmp_path: Path) -> None:
     spool = Spool([tmp_path], 1)
     with file_limit(20_000):
         with pytest.raises(
-            OutputError, match=r"Free some space there, set TMPDIR .*, or use --clip-mode clamp"
+            OutputError, match=r"Free some space there, set TMPDIR .*, or use clip_mode='clamp'"
         ):
             write_in_small_blocks(spool)
         spool.close()

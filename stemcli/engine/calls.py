@@ -1,0 +1,111 @@
+"""Calls of a session: where their events go, how one is interrupted, and how one is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from stemcli.engine.events import Event, EventHandler
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Call:
+    """One song in progress.
+
+    Attributes:
+        deliver: receives its events.
+        interrupted: when set, the song ends with its next event.
+    """
+
+    deliver: EventHandler
+    interrupted: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the call was interrupted."""
+        if self.interrupted.is_set():
+            raise KeyboardInterrupt
+
+    def emit(self, event: Event) -> None:
+        """Send an event; raise KeyboardInterrupt if the call was interrupted."""
+        self.check()
+        self.deliver(event)
+
+
+class CallInterruptedError(Exception):
+    """The session was interrupted; asyncio would stop the whole loop for a KeyboardInterrupt."""
+
+
+async def run_in_thread(
+    threads: ThreadPoolExecutor, work: Callable[[Call], T], on_event: EventHandler | None
+) -> T:
+    """Run ``work`` in a thread, without blocking the event loop.
+
+    A cancellation interrupts the work and is raised when the work has ended and cleaned up.
+
+    Args:
+        threads: where the work runs.
+        work: receives its call.
+        on_event: called with every event in the thread of the event loop. If it raises, the work
+            is interrupted and the exception is raised here.
+
+    Raises:
+        asyncio.CancelledError: the task was cancelled, or the session interrupted.
+        BaseException: raised by ``work`` or ``on_event``.
+    """
+    loop = asyncio.get_running_loop()
+    failures: list[Exception] = []
+    call = Call(lambda event: None)
+
+    def receive(event: Event) -> None:
+        if on_event is None or failures:
+            return
+        try:
+            on_event(event)
+        except Exception as error:
+            failures.append(error)
+            call.interrupted.set()
+
+    call.deliver = lambda event: void(loop.call_soon_threadsafe(receive, event))
+    future = threads.submit(_without_interrupts, work, call)
+    done = asyncio.wrap_future(future)
+    try:
+        await asyncio.wait({done})
+    except asyncio.CancelledError:
+        call.interrupted.set()
+        future.cancel()
+        await _end_of(done)
+        raise
+    if failures:
+        done.exception()
+        raise failures[0]
+    try:
+        return done.result()
+    except CallInterruptedError:
+        raise asyncio.CancelledError from None
+
+
+def void(value: object) -> None:
+    """Discard a value."""
+
+
+def _without_interrupts(work: Callable[[Call], T], call: Call) -> T:
+    try:
+        return work(call)
+    except KeyboardInterrupt:
+        raise CallInterruptedError from None
+
+
+async def _end_of(done: asyncio.Future[T]) -> None:
+    """Wait for the end of the work, however often the task is cancelled meanwhile."""
+    while not done.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({done})
+    if not done.cancelled():
+        done.exception()
