@@ -19,7 +19,7 @@ from model_zoo.parsing import MOST_TOML, parse_toml, read_text, shortened, shown
 PREFIX = "STEM_"
 """Prefix of the environment variables."""
 
-OTHER_VARIABLES = ("STEM_HOME", "STEM_CACHE", SETTINGS_VARIABLE)
+OTHER_VARIABLES = ("STEM_HOME", "STEM_CACHE", "STEM_INPUT_LIMIT", SETTINGS_VARIABLE)
 """Environment variables of Stem that are not settings."""
 
 TESTS = "STEM_TEST_"

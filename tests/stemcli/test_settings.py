@@ -6,6 +6,7 @@ Expected values are written by hand; TOML's rules are those of toml.io/en/v1.0.0
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -23,6 +24,7 @@ from stemcli.settings import (
     unknown_variables,
     write_setting,
 )
+from stemcli.version import PACKAGES
 
 
 @pytest.fixture
@@ -245,3 +247,17 @@ def test_the_file_is_no_card_where_the_zoo_shares_its_folder(
         check_new_name("config")
     monkeypatch.setenv("STEM_CONFIG", str(tmp_path / "elsewhere.toml"))
     assert "config" in card_names()
+
+
+def test_no_variable_of_the_code_counts_as_misspelled() -> None:
+    """Reference: the names of environment variables that the code of all packages spells out."""
+    root = Path(__file__).parents[2]
+    sources = [path for name in PACKAGES for path in (root / name).rglob("*.py")]
+    named = {
+        name
+        for path in sources
+        for name in re.findall(r"(?<!\w)STEM_[A-Z_]+[A-Z]", path.read_text("utf-8"))
+    }
+    assert {"STEM_HOME", "STEM_INPUT_LIMIT", "STEM_FORMAT"} <= named
+    examples = {"STEM_FORMT", "STEM_TEST"}
+    assert unknown_variables(dict.fromkeys(named - examples, "1")) == {}
