@@ -28,10 +28,16 @@ the base class of a branch to handle the whole branch::
 from __future__ import annotations
 
 import errno
+import os
+import re
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import ClassVar
+
+PLAIN_ON_WINDOWS = re.compile(r"[\w.:\\/+=-]+")
+"""Words that neither cmd nor PowerShell changes or splits."""
 
 SHORTEST_PART = 4
 """Characters that a name must have to match as a part of another name."""
@@ -207,6 +213,20 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not matches and len(folded) >= SHORTEST_PART:
         matches = [word for word in by_folded if folded in word]
     return by_folded[matches[0]] if len(matches) == 1 else None
+
+
+def quoted(text: str | os.PathLike[str]) -> str:
+    """``text`` as one word of a command line: for a Unix shell, or for cmd and PowerShell.
+
+    Windows allows no double quotes in names of files. Backslashes before the closing quote are
+    doubled, because programs there would take the quote for a part of the word.
+    """
+    word = os.fspath(text)
+    if os.name != "nt":
+        return shlex.quote(word)
+    if PLAIN_ON_WINDOWS.fullmatch(word):
+        return word
+    return f'"{word}{word[len(word.rstrip(chr(92))) :]}"'
 
 
 def describe_error(error: BaseException) -> str:

@@ -7,6 +7,7 @@ formula. Letters of all languages and emoji made of several characters stay as t
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 
@@ -28,6 +29,12 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 """The first character of a cell that a spreadsheet takes for a formula
 (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
+ON_WINDOWS = os.name == "nt"
+
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+"""Names that Windows takes for devices, with any suffix
+(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
+
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)")
 
 
@@ -44,6 +51,18 @@ def printable_lines(text: str) -> str:
 def name_part(text: str) -> str:
     """``text`` as a part of a file name, without control codes and path separators."""
     return printable(text).replace(UNKNOWN, "_").replace("/", "_").replace("\\", "_")
+
+
+def valid_name(part: str) -> str:
+    """One part of a path as a valid name on this system; only Windows refuses more than ``/``.
+
+    There, a colon would write into a stream of another file, and dots and spaces at the end would
+    be dropped.
+    """
+    if not ON_WINDOWS:
+        return part
+    valid = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
+    return f"_{valid}" if RESERVED.fullmatch(valid) else valid
 
 
 def cell(text: str) -> str:

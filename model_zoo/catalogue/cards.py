@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from model_zoo.errors import (
     UnknownNameError,
     UsageError,
     WeightsError,
+    quoted,
 )
 from model_zoo.files import SUFFIX, data_folder, sha256
 from model_zoo.parsing import read_toml, shortened
@@ -184,7 +184,7 @@ class Card(Config):
                 f"The card {path} cannot be used ({why}). Repair or remove it"
             ) from error
         if card.name != path.stem:
-            names = map(shlex.quote, (str(path), str(path.with_name(f"{card.name}.toml"))))
+            names = map(quoted, (str(path), str(path.with_name(f"{card.name}.toml"))))
             raise CheckpointError(
                 f"The card {path} calls itself {card.name!r}. Try: mv {' '.join(names)}"
             )

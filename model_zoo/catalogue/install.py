@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from model_zoo import registry, weights
 from model_zoo.catalogue.cards import Card, CardScore, check_new_name, zoo_home
 from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY, find_weights
 from model_zoo.config import Config
-from model_zoo.errors import CheckpointError, ConfigError, NoModelError
+from model_zoo.errors import CheckpointError, ConfigError, NoModelError, quoted
 from model_zoo.files import SUFFIX, sha256, staged
 from model_zoo.parsing import parse_json, read_text
 from model_zoo.separator import Separator
@@ -240,7 +239,7 @@ def require_finished(metadata: Mapping[str, str], name: str) -> None:
     if objective in PRETRAINING:
         raise NoModelError(
             f"{name} was pretrained by {objective} and cannot separate yet. To train "
-            f"from it: stem train --from {quote(name)}"
+            f"from it: stem train --from {quoted(name)}"
         )
 
 

@@ -10,10 +10,10 @@ import click
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards
-from model_zoo.errors import NoModelError, UnknownNameError, nearest
+from model_zoo.errors import NoModelError, UnknownNameError, nearest, quoted
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, millions, quoted, size
+from stemcli.cli.formatting import examples, millions, size
 from stemcli.cli.options import console_options
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from model_zoo import registry
-from model_zoo.errors import CheckpointError, ConfigError, UsageError
+from model_zoo.errors import CheckpointError, ConfigError, UsageError, quoted
 from model_zoo.introspection import LayerInfo, build_on_meta, layer_tree
 from model_zoo.parsing import parse_change
 from model_zoo.separator import Separator
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, memory, millions, quoted, size
+from stemcli.cli.formatting import examples, memory, millions, size
 from stemcli.cli.models import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 

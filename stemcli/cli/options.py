@@ -89,8 +89,6 @@ def device(text: str) -> str:
 
 def folder_or_url(text: str) -> Path:
     """A local folder, or a URL."""
-    if "://" not in text:
-        return Path(text)
     from stemcli.remote_path import as_path
 
     return as_path(text)

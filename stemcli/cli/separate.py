@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from model_zoo.errors import UsageError
+from model_zoo.errors import UsageError, quoted
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options, separation_options
 from stemcli.streams import quiet_stderr
 

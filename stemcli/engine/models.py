@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from model_zoo.catalogue import resolve
 from model_zoo.catalogue.cards import find
 from model_zoo.catalogue.install import require_finished
 from model_zoo.catalogue.resolve import is_path, resolve_weights
-from model_zoo.errors import UsageError
+from model_zoo.errors import UsageError, quoted
 from model_zoo.files import sha256
 from model_zoo.separator import Role, Separator
 
@@ -78,7 +77,7 @@ def require_role(name: str, role: Role, required: Role) -> None:
     if role == required:
         return
     if role in OPTIONS:
-        advice = f"Use {OPTIONS[role]} {shlex.quote(name)}"
+        advice = f"Use {OPTIONS[role]} {quoted(name)}"
     else:
         advice = "Choose another (see: stem models list)"
     raise UsageError(f"{OPTIONS[required]} {name}: this network {GIVES[role]}. {advice}")

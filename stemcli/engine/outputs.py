@@ -21,7 +21,7 @@ from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.background import BackgroundWriters
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.spool import Spool, explain_write_errors, spool_folders
-from stemcli.printable import name_part
+from stemcli.printable import name_part, valid_name
 
 Ready = Callable[[Mapping[str, tuple[Path, Path]]], object]
 """Receives the temporary and the final path of every stem; returns True if it renames them."""
@@ -256,7 +256,7 @@ def _path_mistakes(template: str) -> list[str]:
     path = PurePath(template)
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
-    if path.is_absolute() or ".." in path.parts:
+    if path.anchor or ".." in path.parts:
         return [f"{template!r} leaves the output folder; set the folder with --output"]
     return []
 
@@ -267,7 +267,7 @@ def _fill(template: str, values: Mapping[str, str]) -> Path:
     # {track} keeps the name of the user's own file; names of stems and models are not trusted.
     safe |= {field: name_part(values[field]) for field in ("stem", "model")}
     filled = PurePath(template.format_map(safe))
-    return Path(*("_" if part == ".." else part for part in filled.parts))
+    return Path(*("_" if part == ".." else valid_name(part) for part in filled.parts))
 
 
 def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:

@@ -19,6 +19,9 @@ from stemcli.engine.overlap_add import Block
 BLOCK = 65536
 """Frames read back at a time."""
 
+MAX_PATH = 260
+"""Characters of a path from which Windows refuses it, unless long paths are enabled."""
+
 ELSEWHERE = "Choose another folder with --output"
 
 
@@ -129,6 +132,11 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        is_long = error.errno == errno.ENAMETOOLONG
+        is_long = error.errno == errno.ENAMETOOLONG or _is_long_on_windows(path, error)
         advice = "Shorten it with --filename or --output" if is_long else ELSEWHERE
         raise OutputError(f"Cannot write to {path} ({reason}). {advice}") from error
+
+
+def _is_long_on_windows(path: Path, error: OSError) -> bool:
+    """Whether Windows, unless told otherwise, finds no file because of the length of its path."""
+    return os.name == "nt" and error.errno == errno.ENOENT and len(str(path.absolute())) >= MAX_PATH

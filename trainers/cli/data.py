@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from model_zoo.errors import quoted
 from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options, names
 from trainers.cli.train import songs
 from trainers.config.data import Layout

@@ -10,9 +10,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_zoo.errors import MissingExtraError, OutputError, UsageError
+from model_zoo.errors import MissingExtraError, OutputError, UsageError, quoted
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import clock, quoted, size
+from stemcli.cli.formatting import clock, size
 from stemcli.engine.events import EventHandler
 from stemcli.remote_path import UrlPath, absolute
 from trainers.cli.dashboard import percent

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from model_zoo import registry
-from model_zoo.errors import StemError, UsageError
+from model_zoo.errors import StemError, UsageError, quoted
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
 from stemcli.streams import quiet_stderr

@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import Any, TypeVar
 
 import torch
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from model_zoo import weights
 from model_zoo.catalogue.install import Summary
 from model_zoo.catalogue.resolve import BEST, LAST, SUMMARY, no_run
-from model_zoo.errors import CheckpointError, NumericalError
+from model_zoo.errors import CheckpointError, NumericalError, quoted
 from model_zoo.files import staged
 from model_zoo.introspection import build_on_meta
 from model_zoo.ops.tensors import split_like
@@ -123,7 +122,7 @@ def require_format(folder: Path, texts: Mapping[str, str] | None = None) -> None
     version = "an earlier" if is_earlier else "a later"
     raise CheckpointError(
         f"{folder} was trained by {version} version of Stem and cannot be resumed: "
-        f"start from its weights with --from {quote(str(folder))} and another --output"
+        f"start from its weights with --from {quoted(folder)} and another --output"
     )
 
 
@@ -292,7 +291,7 @@ def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
 
 def _start_again(folder: Path) -> str:
     return (
-        f"Use another --output without --resume; --from {quote(str(folder))}/best.safetensors "
+        f"Use another --output without --resume; --from {quoted(folder)}/best.safetensors "
         "starts from the best weights"
     )
 
