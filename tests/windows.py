@@ -6,7 +6,7 @@ packages, runs the commands one after the other, and prints their exit codes as 
 To our modules, and only to them, ``os``, ``signal``, ``subprocess`` and ``sys`` look as on
 Windows, and modules that only Unix has are missing (reference: "Availability" in the documentation
 of Python's library). Files that are open can be neither replaced nor removed, only files that are
-open for writing can be flushed, and folders cannot be opened.
+open for writing can be flushed, folders cannot be opened, and processes are not forked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import errno
 import fcntl
 import importlib
 import json
+import multiprocessing
 import os
 import pkgutil
 import signal
@@ -185,6 +186,7 @@ def imitate_windows() -> None:
         return seen[name] if name in seen else real(name, scope, *rest)
 
     builtins.__import__ = imported
+    multiprocessing.set_start_method("spawn")
     sys.addaudithook(refuse_open_files)
 
 

@@ -139,6 +139,8 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
     _require_size(path, state)
     tensors, texts = _reading(path, read_safetensors)
     require_format(folder, texts)
+    # Optimizers keep the tensors, and Windows replaces no file whose content is mapped.
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     missing = [name for name in ("progress", "scalers") if name not in texts]
     if missing:
         raise _not_a_checkpoint(path)
