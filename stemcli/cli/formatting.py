@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from model_zoo.errors import quoted as quoted  # noqa: PLC0414 - commands take it from here
+
 SLOWEST = 0.05
 """Times real time; lower speeds would be shown as 0.0x and mean that other work took the time."""
 

@@ -21,7 +21,7 @@ from model_zoo import errors
 from model_zoo.errors import ConfigError, OutputError
 from model_zoo.weights import save
 from stemcli import printable, remote_path
-from stemcli.audio import ffmpeg_binary
+from stemcli.audio import ffmpeg_binary, ffmpeg_process
 from stemcli.engine import outputs, spool
 from tests import windows
 from tests.model_zoo.small import small_network
@@ -111,7 +111,7 @@ def test_other_commands_need_nothing_that_only_unix_has(folder: Path) -> None:
 
 @needs_unix
 def test_the_imitation_refuses_what_windows_refuses(tmp_path: Path) -> None:
-    """A file that is open can be neither replaced nor removed; a closed one can."""
+    """A file that is open can be neither replaced nor removed; Ctrl-Break ends a command tidily."""
     program = f"""
 import os, sys
 from tests.windows import imitate_windows
@@ -136,6 +136,11 @@ try:
     exec("import resource", scope)
 except ModuleNotFoundError as error:
     print(error)
+from stemcli.process import ENDING
+from stemcli.cli.app import tidy_up_when_ended
+tidy_up_when_ended()
+import signal
+print([number.name for number in ENDING], signal.getsignal(ENDING[-1]).__name__)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
@@ -144,6 +149,7 @@ except ModuleNotFoundError as error:
         "[True, True, False, False]",
         "[False, False, 'win32']",
         "No module named 'resource'",
+        "['SIGINT', 'SIGTERM', 'SIGBREAK'] _end",
     ]
 
 
@@ -256,6 +262,14 @@ def test_a_long_path_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError(2, "No such file or directory", str(path))
     with pytest.raises(OutputError, match="another folder"), spool.explain_write_errors(Path("a")):
         raise FileNotFoundError(2, "No such file or directory", "a")
+
+
+def test_ctrl_c_and_a_window_are_kept_from_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reference: "Process Creation Flags" of the Windows API."""
+    imitated = windows.seen_modules()
+    monkeypatch.setattr(ffmpeg_process, "sys", imitated["sys"])
+    monkeypatch.setattr(ffmpeg_process, "subprocess", imitated["subprocess"])
+    assert ffmpeg_process._creation_flags() == 0x0000_0200 | 0x0800_0000
 
 
 @needs_unix
