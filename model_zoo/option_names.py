@@ -7,9 +7,10 @@ runs, in this process or in one that it started, and ``depth`` in every other pr
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from shlex import quote
 
 VARIABLE = "_STEM_NAMES_FLAGS"
 """Environment variable that is set while a command runs, because child processes inherit it."""
@@ -22,6 +23,10 @@ SWITCHES = {("existing", "skip"): "--skip-existing", ("existing", "overwrite"): 
 
 LISTS = ("stems",)
 """Fields whose flag takes names separated by commas; other flags are repeated."""
+
+
+PLAIN_ON_WINDOWS = re.compile(r"[\w.:\\/+=-]+")
+"""Words that neither cmd nor PowerShell changes or splits."""
 
 
 class Verbatim(str):
@@ -80,7 +85,7 @@ def setting(**values: object) -> str:
 def convert_command(path: str, name: str = "NAME") -> str:
     """What converts a checkpoint of another program to a model."""
     call = f"model_zoo.importers.convert({path!r}, name={name!r})"
-    return shell_or_python(f"stem models convert {quote(path)} --name {quote(name)}", call)
+    return shell_or_python(f"stem models convert {quoted(path)} --name {quoted(name)}", call)
 
 
 def use_command(model: str) -> str:
@@ -104,9 +109,23 @@ def _words(field: str, value: object) -> str:
     if not isinstance(value, str) and isinstance(value, Sequence):
         parts = [",".join(value)] if field in LISTS else [*value]
         return " ".join(_words(field, part) for part in parts)
-    text = str(value) if isinstance(value, Verbatim) else quote(str(value))
+    text = str(value) if isinstance(value, Verbatim) else quoted(str(value))
     return f"{_flag(field)} {text}"
 
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
+
+
+def quoted(text: str | os.PathLike[str]) -> str:
+    """``text`` as one word of a command line: for a Unix shell, or for cmd and PowerShell.
+
+    Windows allows no double quotes in names of files. Backslashes before the closing quote are
+    doubled, because programs there would take the quote for a part of the word.
+    """
+    word = os.fspath(text)
+    if os.name != "nt":
+        return shlex.quote(word)
+    if PLAIN_ON_WINDOWS.fullmatch(word):
+        return word
+    return f'"{word}{word[len(word.rstrip(chr(92))) :]}"'

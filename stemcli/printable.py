@@ -7,6 +7,7 @@ formula. Letters of all languages and emoji made of several characters stay as t
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 
@@ -27,6 +28,8 @@ CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 """The first character of a cell that a spreadsheet takes for a formula
 (https://owasp.org/www-community/attacks/CSV_Injection)."""
+
+ON_WINDOWS = os.name == "nt"
 
 LONGEST_NAME = 255
 """Bytes of a file or folder name in UTF-8, as on ext4, XFS and Btrfs; others allow as many."""
@@ -82,6 +85,19 @@ def cut(text: str, size: int) -> str:
     while end and _continues(text[end - 1 : end + 1]):
         end -= 1
     return text[:end].rstrip()
+
+
+def valid_name(part: str) -> str:
+    """One part of a path as a valid name on this system; only Windows refuses more than ``/``.
+
+    There, a colon would write into a stream of another file, and dots and spaces at the end would
+    be dropped.
+    """
+    if not ON_WINDOWS:
+        return part
+    valid = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
+    base = valid.partition(".")[0].rstrip()
+    return f"_{valid}" if base.upper() in DEVICES else valid
 
 
 def cell(text: str) -> str:

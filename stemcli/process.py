@@ -73,11 +73,15 @@ def complete_environment() -> None:
     _name_temporary_folder()
     if not has_home():
         with suppress(OutputError):  # code that needs a home reports the error
-            os.environ["HOME"] = str(temporary_home())
+            os.environ[HOME] = str(temporary_home())
     try:
         getpass.getuser()
     except (ImportError, KeyError, OSError):
         os.environ["LOGNAME"] = f"user-{os.getuid()}" if hasattr(os, "getuid") else "user"
+
+
+HOME = "USERPROFILE" if os.name == "nt" else "HOME"
+"""The variable that names the home folder."""
 
 
 def _name_temporary_folder() -> None:
@@ -93,10 +97,10 @@ def _name_temporary_folder() -> None:
 
 ENDING = tuple(
     signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     if name in signal.Signals.__members__
 )
-"""Ctrl-C, ``kill``, and a terminal that was closed."""
+"""Ctrl-C, ``kill``, a terminal that was closed, and Ctrl-Break on Windows."""
 
 
 class JointInterrupt(KeyboardInterrupt):
@@ -128,15 +132,37 @@ def held_interrupts() -> Iterator[None]:
 def peak_memory() -> int:
     """Largest resident memory of this process in bytes; 0 if the system does not report it.
 
-    Linux includes the memory of the parent process in ``ru_maxrss`` of a new process, but not in
-    its high-water mark.
+    Windows calls it the peak working set. Linux includes the memory of the parent process in
+    ``ru_maxrss`` of a new process, but not in its high-water mark.
     """
+    if sys.platform == "win32":
+        return _peak_working_set()
     with suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    if sys.platform == "win32":
-        return 0
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _peak_working_set() -> int:
+    """Peak working set in bytes, from the Windows API; 0 if it refuses."""
+    import ctypes
+
+    class Counters(ctypes.Structure):
+        """``PROCESS_MEMORY_COUNTERS`` (psapi.h)."""
+
+        _fields_ = (
+            ("cb", ctypes.c_uint32),
+            ("PageFaultCount", ctypes.c_uint32),
+            ("PeakWorkingSetSize", ctypes.c_size_t),
+            ("others", ctypes.c_size_t * 7),
+        )
+
+    kernel = ctypes.CDLL("kernel32")  # on x86-64 and ARM the same as WinDLL
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    counters = Counters(cb=ctypes.sizeof(Counters))
+    process = ctypes.c_void_p(kernel.GetCurrentProcess())
+    is_known = kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.cb)
+    return int(counters.PeakWorkingSetSize) if is_known else 0

@@ -6,13 +6,14 @@ Only operations that a batch needs are implemented: checking, listing, reading, 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from model_zoo.errors import (
     MissingExtraError,
@@ -159,17 +160,26 @@ class UrlPath(Base):
             return dict(system.info(path))
 
 
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""The beginning of a URL; one letter is a drive of Windows, as in ``C://Music``."""
+
+
+def is_url(text: str) -> bool:
+    """Whether text is a URL and not a local path."""
+    return bool(URL.match(text))
+
+
 def as_path(text: str) -> Path:
     """Convert text to a local path or a :class:`UrlPath`; ``file:`` URLs become local paths.
 
     Raises:
         UsageError: the URL contains a password, which would be shown and stored.
     """
-    if "://" not in text:
+    if not is_url(text):
         return Path(text)
     refuse_password(text)
     parts = urlsplit(text)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else UrlPath(text)
+    return Path(_file_of(parts)) if parts.scheme == "file" else UrlPath(text)
 
 
 def refuse_password(url: str) -> None:
@@ -188,6 +198,14 @@ def refuse_password(url: str) -> None:
             f"The URL {shown} was given with a password. Leave it out and put it into the "
             "configuration of fsspec; see docs/libraries.md"
         )
+
+
+def _file_of(url: SplitResult) -> str:
+    """The local path of a ``file:`` URL; on Windows, ``file:///C:/a`` and ``file://server/a``."""
+    path = unquote(url.path)
+    if os.name != "nt":
+        return path
+    return f"//{url.netloc}{path}" if url.netloc else re.sub(r"^/(?=[A-Za-z]:)", "", path)
 
 
 def require_root(folder: UrlPath) -> None:

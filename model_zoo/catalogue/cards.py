@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from model_zoo.files import (
     settings_file,
     sha256,
 )
-from model_zoo.option_names import convert_command
+from model_zoo.option_names import convert_command, quoted
 from model_zoo.option_names import option as option_name
 from model_zoo.parsing import read_toml, shortened
 
@@ -192,7 +191,7 @@ class Card(Config):
                 f"The card {path} cannot be used ({why}). Repair or remove it"
             ) from error
         if card.name != path.stem:
-            names = map(shlex.quote, (str(path), str(path.with_name(f"{card.name}.toml"))))
+            names = map(quoted, (str(path), str(path.with_name(f"{card.name}.toml"))))
             raise CheckpointError(
                 f"The card {path} calls itself {card.name!r}. Try: mv {' '.join(names)}"
             )

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import SUFFIX, sha256, staged
 from model_zoo.option_names import option as option_name
-from model_zoo.option_names import shell_or_python
+from model_zoo.option_names import quoted, shell_or_python
 from model_zoo.parsing import parse_json, read_text
 from model_zoo.separator import Separator
 from model_zoo.weights import Weights, save
@@ -244,7 +243,7 @@ def require_finished(metadata: Mapping[str, str], name: str) -> None:
     if objective in PRETRAINING:
         raise NoModelError(
             f"{name} was pretrained by {objective} and cannot separate yet. To train "
-            f"from it: stem train --from {quote(name)}"
+            f"from it: stem train --from {quoted(name)}"
         )
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from shlex import quote
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards, find, is_known, verify
 from model_zoo.catalogue.unknown import SEE_LIST, not_usable
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.files import SUFFIX
-from model_zoo.option_names import convert_command, option
+from model_zoo.option_names import convert_command, option, quoted
 from model_zoo.separator import Separator
 from model_zoo.weights import build, read
 
@@ -84,7 +83,7 @@ def find_weights(source: Path) -> Path:
         _best_of(source.parent)
         raise NoModelError(
             f"{source} is a checkpoint for {option('resume')}. For the best weights of the run"
-            f" use its folder: {quote(str(source.parent))}"
+            f" use its folder: {quoted(source.parent)}"
         )
     return source
 
@@ -122,10 +121,10 @@ def _best_of(folder: Path) -> Path:
         resume = " --resume" if LAST in kept else ""
         raise NoModelError(
             f"{folder} has no {BEST} yet, only {' and '.join(kept)}: the run has not been validated"
-            f" or finished. Try: stem train --data DIR --output {quote(str(folder))}{resume}"
+            f" or finished. Try: stem train --data DIR --output {quoted(folder)}{resume}"
         )
     within = next(_within(folder), "")
-    advice = f"Try: {quote(within)}" if within else ADVICE
+    advice = f"Try: {quoted(within)}" if within else ADVICE
     raise NoModelError(f"{folder} {_holds(folder)}, so it is not the folder of a run. {advice}")
 
 
@@ -154,7 +153,7 @@ def _missing(path: Path) -> str:
     near = nearest(wrong, sorted(beside - {LAST}))
     found = above.joinpath(near, *rest) if near else None
     if found and found.exists():
-        return f"{path} does not exist. Did you mean {quote(str(found))}?"
+        return f"{path} does not exist. Did you mean {quoted(found)}?"
     if reason := not_usable(path.name):
         return f"{path} does not exist, and {reason}. See: {SEE_LIST}"
     return f"{path} does not exist. {ADVICE}"

@@ -74,12 +74,15 @@ def read_log(log: IO[bytes]) -> str:
     """The log of a process so far, cut after :data:`MOST_LOG` bytes.
 
     The process writes at the position of the file, which it shares: ``seek`` would make a process
-    that still writes overwrite the beginning of its log.
+    that still writes overwrite the beginning of its log. Windows has only ``seek``, so the position
+    returns to the end at once.
     """
     if hasattr(os, "pread"):
         return os.pread(log.fileno(), MOST_LOG, 0).decode("utf-8", "replace")
     log.seek(0)
-    return log.read(MOST_LOG).decode("utf-8", "replace")
+    found = log.read(MOST_LOG)
+    log.seek(0, os.SEEK_END)
+    return found.decode("utf-8", "replace")
 
 
 def complaints(log: str) -> list[str]:

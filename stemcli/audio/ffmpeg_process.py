@@ -201,6 +201,13 @@ def _start(
     return process, os.fdopen(hangup, "wb", 0)
 
 
+def _creation_flags() -> int:
+    """Keep Ctrl-C from ffmpeg on Windows, and a console window off the screen."""
+    if sys.platform != "win32":
+        return 0
+    return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+
+
 def _popen(
     command: Sequence[str], log: IO[bytes], held: int, *, feeds: bool
 ) -> subprocess.Popen[bytes]:
@@ -211,6 +218,7 @@ def _popen(
         stderr=log,
         process_group=None if sys.platform == "win32" else 0,
         pass_fds=() if sys.platform == "win32" else (held,),
+        creationflags=_creation_flags(),
     )
     try:
         _appends(log)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
-from model_zoo.option_names import Verbatim, setting
+from model_zoo.option_names import Verbatim, quoted, setting
 from stemcli.audio.allowed_formats import READABLE
 from stemcli.audio.other_files import OtherFile
 
@@ -71,7 +70,7 @@ def require_file(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            raise DecodeError(f"{path} is a folder. Try: stem batch {shlex.quote(str(path))}")
+            raise DecodeError(f"{path} is a folder. Try: stem batch {quoted(path)}")
         if not path.exists():
             raise DecodeError(_missing(path))
         if not path.is_file():

@@ -45,7 +45,8 @@ class Content(NamedTuple):
             return cls(path.size, 0, path.version)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not a file")
-        with path.open("rb") as file:
+        # Windows flushes only files that are open for writing.
+        with path.open("r+b" if synced else "rb") as file:
             if synced:
                 os.fsync(file.fileno())
             status = os.fstat(file.fileno())

@@ -23,10 +23,10 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import click
 
 from model_zoo.errors import MissingExtraError, UnknownNameError, UsageError, describe_error
-from model_zoo.option_names import command_line
+from model_zoo.option_names import command_line, quoted
 from stemcli import version
 from stemcli.cli import other_tools
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.json_output import json_if_requested, write_error, write_interrupted
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
@@ -258,7 +258,7 @@ def require_folder() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise UsageError(
-            "The current folder no longer exists. Change to another one. Try: cd ~"
+            "The current folder no longer exists. Change to another one with cd"
         ) from None
 
 
@@ -375,11 +375,11 @@ def stem() -> None:
 
 
 def tidy_up_when_ended() -> None:
-    """Remove half-written files on ``kill``, shutdown and a closed terminal, as after Ctrl-C.
+    """Remove half-written files on ``kill``, Ctrl-Break, shutdown and a closed terminal.
 
     A signal that is already ignored (``nohup``) stays ignored.
     """
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _end)

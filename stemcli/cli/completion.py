@@ -24,8 +24,9 @@ from click.shell_completion import (
 
 from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
+from model_zoo.option_names import quoted
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
 
 PROGRAM = "stem"

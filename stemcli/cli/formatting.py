@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
-
 SLOWEST = 0.05
 """Times real time; lower speeds would be shown as 0.0x and mean that other work took the time."""
-
-
-def quoted(path: str | Path) -> str:
-    """``path``, quoted for a shell."""
-    return shlex.quote(str(path))
 
 
 def clock(seconds: float) -> str:

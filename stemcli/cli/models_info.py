@@ -14,10 +14,11 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import CheckpointError, ConfigError, UsageError
+from model_zoo.option_names import quoted
 from model_zoo.parsing import parse_change
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, memory, millions, quoted, size
+from stemcli.cli.formatting import examples, memory, millions, size
 from stemcli.cli.models import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
 

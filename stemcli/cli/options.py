@@ -111,8 +111,6 @@ class FormatChoice(click.Choice[str]):
 
 def folder_or_url(text: str) -> Path:
     """A local folder, or a URL."""
-    if "://" not in text:
-        return Path(text)
     from stemcli.remote_path import as_path
 
     return as_path(text)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from model_zoo.errors import UsageError
+from model_zoo.option_names import quoted
 from stemcli.cli.console import Console, JsonConsole
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options, separation_options
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import STANDARD_STREAM, quiet_stderr

@@ -111,13 +111,13 @@ def explain(address: str, reached: bool, messages: Sequence[str]) -> str:
 _SENTENCES = {
     "Version mismatch": "The cluster at {address} does not have this machine's versions: ",
     "InvalidAuthToken|Unauthenticated|AUTH_TOKEN": (
-        "The Ray cluster at {address} refuses this machine's token. Try: export "
+        "The Ray cluster at {address} refuses this machine's token. Set "
         "RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from the cluster's first machine to this "
         "one"
     ),
     "Could not find any running Ray instance": (
         f"No Ray cluster runs on this machine, which {ADDRESS}={{address}} asks for. Join one with "
-        "ray start --address HOST:PORT, start one with ray start --head, or run unset "
+        "ray start --address HOST:PORT, start one with ray start --head, or unset "
         f"{ADDRESS} for this machine alone"
     ),
     "multiple active Ray instances": (

@@ -25,7 +25,7 @@ from stemcli.engine.overlap_add import Block
 from stemcli.engine.picture import SongPicture
 from stemcli.engine.spool import Spool, explain_write_errors, spool_folders
 from stemcli.engine.tag_fields import TAG_FIELDS, portable_part, tag_values, used_tag_fields
-from stemcli.printable import name_part
+from stemcli.printable import name_part, valid_name
 from stemcli.remote_path import UrlPath
 
 StagedFiles = Sequence[tuple[Path, Path]]
@@ -323,7 +323,7 @@ def _path_mistakes(template: str) -> list[str]:
     path = PurePath(template)
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
-    if path.is_absolute() or ".." in path.parts:
+    if path.anchor or ".." in path.parts:
         return [f"{template!r} leaves the output folder; set the folder with {option('output')}"]
     return []
 
@@ -334,7 +334,7 @@ def _fill(template: str, values: Mapping[str, str]) -> Path:
     # {track} keeps the name of the user's own file; names of stems and models are not trusted.
     safe |= {field: name_part(values[field]) for field in ("stem", "model")}
     filled = (
-        portable_part(part, safe) if used_tag_fields(part) else part.format_map(safe)
+        portable_part(part, safe) if used_tag_fields(part) else valid_name(part.format_map(safe))
         for part in PurePath(template).parts
     )
     return Path(*("_" if part == ".." else part for part in filled))

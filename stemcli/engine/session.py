@@ -40,6 +40,7 @@ from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
 from stemcli.engine.song import Result, SongJob, finite
 from stemcli.engine.stream import SeparationStream
+from stemcli.remote_path import is_url
 
 T = TypeVar("T")
 
@@ -154,7 +155,7 @@ class Session:
             FfmpegMissingError: the format needs ffmpeg, which is missing.
         """
         options = self.options
-        if "://" in options.output:
+        if is_url(options.output):
             raise OutputError(
                 f"{options.output} is a URL, to which only stem batch can write. Choose a folder"
             )

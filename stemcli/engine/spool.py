@@ -20,6 +20,9 @@ from stemcli.engine.overlap_add import Block
 BLOCK = 65536
 """Frames read back at a time."""
 
+MAX_PATH = 260
+"""Characters of a path from which Windows refuses it, unless long paths are enabled."""
+
 
 class Spool:
     """Float32 blocks ``(frames, *shape)`` in unnamed temporary files, which vanish when closed.
@@ -128,7 +131,12 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        is_long = error.errno == errno.ENAMETOOLONG
+        is_long = error.errno == errno.ENAMETOOLONG or _is_long_on_windows(path, error)
         shorter = f"Shorten it with {option('filename')} or {option('output')}"
         advice = shorter if is_long else f"Choose another folder with {option('output')}"
         raise OutputError(f"Cannot write to {path} ({reason}). {advice}") from error
+
+
+def _is_long_on_windows(path: Path, error: OSError) -> bool:
+    """Whether Windows, unless told otherwise, finds no file because of the length of its path."""
+    return os.name == "nt" and error.errno == errno.ENOENT and len(str(path.absolute())) >= MAX_PATH

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_zoo.errors import MissingExtraError, OutputError, UsageError
+from model_zoo.option_names import quoted
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import clock, quoted, size
+from stemcli.cli.formatting import clock, size
 from stemcli.engine.events import EventHandler
 from stemcli.remote_path import UrlPath, absolute
 from trainers.cluster.job import WAIT, TrainingJob, WorkerCount

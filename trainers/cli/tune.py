@@ -11,9 +11,10 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import StemError, UsageError
+from model_zoo.option_names import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
-from stemcli.cli.formatting import examples, quoted
+from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
 from stemcli.cli.settings_command import SettingsCommand

@@ -77,7 +77,7 @@ def scratch(name: str) -> Iterator[Path]:
 
 
 def _remove_unused(base: Path) -> None:
-    """Remove folders that no process locks, where the system has such locks."""
+    """Remove folders that no process locks, where the folder itself is locked."""
     for folder in [*base.iterdir()] if os.name == "posix" and base.is_dir() else []:
         with suppress(OutputError), lock_folder(folder):  # in use
             shutil.rmtree(folder, ignore_errors=True)

@@ -32,7 +32,7 @@ def shielded() -> Iterator[None]:
     This includes processes that these start, such as an ffmpeg that decodes a song. Windows has no
     process groups.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -47,7 +47,7 @@ def start_process(_: int) -> None:
 
     The processes already run in parallel; more threads would only compete for the cores.
     """
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+    if sys.platform == "linux":  # macOS has no sigwaitinfo, Windows no masks
         # SIG_IGN would discard a signal of the parent that is already pending.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
@@ -61,10 +61,11 @@ def start_process(_: int) -> None:
 
 def _obey_parent(parent: int) -> None:
     """Exit on the SIGTERM with which torch ends a process that hangs after the run."""
-    while True:
+    if sys.platform == "linux":
         # Python's signal handlers do not get the sender of a signal.
-        if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
-            os._exit(0)
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            continue
+        os._exit(0)
 
 
 def _end_with_parent() -> None:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from model_zoo.errors import DecodeError, UsageError
+from model_zoo.option_names import quoted
 from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
 from trainers.data.recording import read_wave
 from trainers.evaluation.events import LeftOut
@@ -198,7 +198,7 @@ def _other_folder(
     ]
     for one, other, fits in inside:
         if fits:
-            return f"for that song, run: stem eval folder {quote(str(one))} {quote(str(other))}"
+            return f"for that song, run: stem eval folder {quoted(one)} {quoted(other)}"
     return "use two folders with stems of the same songs"
 
 
@@ -284,7 +284,7 @@ def _require_rate(file: Path, rate: int, other: str, wanted: int) -> None:
     if rate != wanted:
         raise DecodeError(
             f"{file} has a sample rate of {rate} Hz and {other} of {wanted} Hz: resample one of"
-            f" them first, e.g. ffmpeg -i {quote(str(file))} -ar {wanted} {file.stem}-{wanted}.wav"
+            f" them first, e.g. ffmpeg -i {quoted(file)} -ar {wanted} {file.stem}-{wanted}.wav"
         )
 
 

@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import Any, TypeVar
 
 import torch
@@ -28,6 +27,7 @@ from model_zoo.errors import CheckpointError, NumericalError
 from model_zoo.files import staged
 from model_zoo.introspection import build_on_meta
 from model_zoo.ops.tensors import split_like
+from model_zoo.option_names import quoted
 from model_zoo.parsing import parse_json, shown
 from model_zoo.separator import Separator
 from model_zoo.weight_checks import misfits, shapes_of
@@ -123,7 +123,7 @@ def require_format(folder: Path, texts: Mapping[str, str] | None = None) -> None
     version = "an earlier" if is_earlier else "a later"
     raise CheckpointError(
         f"{folder} was trained by {version} version of Stem and cannot be resumed: "
-        f"start from its weights with --from {quote(str(folder))} and another --output"
+        f"start from its weights with --from {quoted(folder)} and another --output"
     )
 
 
@@ -140,6 +140,8 @@ def load_checkpoint(state: TrainState, folder: Path) -> None:
     _require_size(path, state)
     tensors, texts = _reading(path, read_safetensors)
     require_format(folder, texts)
+    # Optimizers keep the tensors, and Windows replaces no file whose content is mapped.
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     missing = [name for name in ("progress", "scalers") if name not in texts]
     if missing:
         raise _not_a_checkpoint(path)
@@ -292,7 +294,7 @@ def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
 
 def _start_again(folder: Path) -> str:
     return (
-        f"Use another --output without --resume; --from {quote(str(folder))}/best.safetensors "
+        f"Use another --output without --resume; --from {quoted(folder)}/best.safetensors "
         "starts from the best weights"
     )
 

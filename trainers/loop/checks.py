@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -217,20 +218,17 @@ _OPEN: set[int] = set()
 def lock_folder(folder: Path) -> Iterator[bool]:
     """Lock the folder of a run; the system releases the lock when the process ends.
 
+    On Windows, a file beside the folder is locked, and removed afterwards.
+
     Yields whether the folder is locked: some systems and disks have no such locks.
 
     Raises:
         OutputError: another run has locked it, or it cannot be created.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
     was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = _open_lock(folder)
     except OSError as error:
         raise OutputError(
             f"Cannot write {folder} ({error.strerror}). Choose a writable folder"
@@ -238,9 +236,9 @@ def lock_folder(folder: Path) -> Iterator[bool]:
     _OPEN.add(descriptor)
     is_held = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_lock(descriptor)
         is_held = True
-    except BlockingIOError as error:
+    except (BlockingIOError, PermissionError) as error:
         _close(descriptor)
         raise OutputError(
             f"Another run is writing into {folder}. Wait for it, or use another --output"
@@ -251,9 +249,35 @@ def lock_folder(folder: Path) -> Iterator[bool]:
         yield is_held
     finally:
         _close(descriptor)
+        if sys.platform == "win32":
+            with suppress(OSError):  # another process has opened it
+                _lock_file(folder).unlink()
         if not was_there:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
+
+
+def _lock_file(folder: Path) -> Path:
+    """The file that is locked on Windows, which cannot open folders."""
+    folder = folder.absolute()
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def _open_lock(folder: Path) -> int:
+    if sys.platform == "win32":
+        return os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT)
+    return os.open(folder, os.O_RDONLY)
+
+
+def _try_lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _close(descriptor: int) -> None:

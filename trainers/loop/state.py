@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from shlex import quote
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from model_zoo.catalogue import resolve
 from model_zoo.catalogue.resolve import resolve_weights
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import ConfigError, NoModelError
+from model_zoo.option_names import quoted
 from model_zoo.separator import Separator
 from stemcli.engine.runner import is_out_of_memory
 from trainers.config import Recipe, ScheduleRecipe
@@ -107,7 +107,7 @@ def _option_changes(pretrained: Separator, model: Separator) -> Iterator[str]:
     for option, value in pretrained.config.to_dict().items():
         if option not in model.weight_independent_options and values[option] != value:
             text = value if isinstance(value, str) else json.dumps(value)
-            yield f"--set {quote(f'model.options.{option}={text}')}"
+            yield f"--set {quoted(f'model.options.{option}={text}')}"
 
 
 @dataclass

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 
+from model_zoo.option_names import quoted
 from stemcli.printable import counted
 from trainers.data.layouts.folders import TRAINING, VALIDATION, is_part
 from trainers.data.layouts.listing import MIXTURE, files, folders, listed, sounds, stem_name
@@ -109,7 +109,7 @@ def no_stems(songs: Iterable[str]) -> str:
 def typed(path: Path) -> str:
     """Return a path for a shell; a slash keeps a final dot from being taken for a full stop."""
     text = str(path)
-    return quote(f"{text}/" if text.endswith(".") else text)
+    return quoted(f"{text}/" if text.endswith(".") else text)
 
 
 def parent_of(path: Path) -> Path:
