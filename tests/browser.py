@@ -25,7 +25,7 @@ FLAGS = (
     "--mute-audio",
     "--autoplay-policy=no-user-gesture-required",
     "--remote-debugging-pipe",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # offline, even if the machine is online
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # offline, but for local servers
 )
 
 TIMEOUT = 60

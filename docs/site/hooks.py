@@ -72,9 +72,8 @@ def index_page() -> str:
         for name, command in subcommands(stem)
         for path, each, page in linked(name, command)
     ]
-    context = click.Context(stem, info_name="stem", max_content_width=100)
     table = ["| command | what it does |", "|---|---|", *rows]
-    parts = ["# Commands", origin("stem --help"), "\n".join(table), *body(context)]
+    parts = ["# Commands", origin("stem --help"), "\n".join(table), *body(context_of(stem, "stem"))]
     return "\n\n".join(parts)
 
 
@@ -93,14 +92,20 @@ def summary(command: click.Command) -> str:
 
 def command_page(name: str, command: click.Command) -> str:
     """The page of a command and its subcommands."""
-    root = click.Context(stem, info_name="stem")
-    context = click.Context(command, info_name=name, parent=root)
+    context = context_of(command, name, context_of(stem, "stem"))
     parts = [f"# stem {name}", origin(f"stem {name} --help"), *body(context)]
     if isinstance(command, click.Group):
         for inner, each in subcommands(command):
-            below = click.Context(each, info_name=inner, parent=context)
-            parts += [f"## stem {name} {inner}", *body(below)]
+            parts += [f"## stem {name} {inner}", *body(context_of(each, inner, context))]
     return "\n\n".join(parts)
+
+
+def context_of(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> click.Context:
+    """The context in which a command shows its help."""
+    settings = command.context_settings
+    return click.Context(command, parent=parent, info_name=name, **settings)
 
 
 def origin(command: str) -> str:
@@ -140,7 +145,7 @@ def definitions(context: click.Context) -> str:
     records = [
         (each, record)
         for each in context.command.get_params(context)
-        if (record := each.get_help_record(context)) is not None
+        if (record := each.get_help_record(context)) is not None and record[1]
     ]
     return "\n".join(['<dl class="options">', *(entry(prefix, *each) for each in records), "</dl>"])
 
