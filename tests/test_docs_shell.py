@@ -205,7 +205,7 @@ import sys
 shorter = {shorter}
 words = sys.argv[1:]
 for command, options in shorter.items():
-    if words[: len(command.split())] == command.split():
+    if words[: len(command.split())] == command.split() and "--resume" not in words:
         sys.argv += options
 from stemcli.cli import main
 main()
