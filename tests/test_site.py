@@ -30,7 +30,7 @@ RESOURCES = {"script": "src", "img": "src", "link": "href", "iframe": "src", "au
 
 OVERFLOWING = """
 [...document.querySelectorAll('.md-content *')]
-  .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+  .filter(e => e.getBoundingClientRect().right > PHONE + 1)
   .filter(e => !e.parentElement.closest('.md-typeset__scrollwrap, pre, nav'))
   .map(e => e.outerHTML.slice(0, 80))
 """
@@ -175,24 +175,37 @@ def assert_well(page: Page, address: str) -> None:
     assert [url for url in page.requested if not url.startswith((address, "data:"))] == []
 
 
+def too_wide(page: Page) -> tuple[bool, list[str]]:
+    """Whether a page scrolls sideways on a phone, and the elements that stick out."""
+    page.order(
+        "Emulation.setDeviceMetricsOverride",
+        width=PHONE,
+        height=844,
+        deviceScaleFactor=1,
+        mobile=True,
+    )
+    width = page.evaluate("document.documentElement.scrollWidth")
+    return width > PHONE, page.evaluate(OVERFLOWING.replace("PHONE", str(PHONE)))
+
+
 @pytest.mark.browser
 def test_no_page_is_wider_than_a_phone(page: Page, address: str, site: Path) -> None:
     wide = {}
     for path in sorted(site.rglob("*.html")):
         page.open(address + path.relative_to(site).as_posix())
-        page.order(
-            "Emulation.setDeviceMetricsOverride",
-            width=PHONE,
-            height=844,
-            deviceScaleFactor=1,
-            mobile=True,
-        )
-        width = page.evaluate("document.documentElement.scrollWidth")
-        overflowing = page.evaluate(OVERFLOWING)
-        if width > PHONE or overflowing:
-            wide[path.name] = (width, overflowing)
-    assert wide == {}
+        wide[path.name] = too_wide(page)
+    assert {name: found for name, found in wide.items() if found != (False, [])} == {}
+    assert len(wide) > 30
     assert_well(page, address)
+
+
+@pytest.mark.browser
+def test_a_wide_element_is_found(page: Page, address: str) -> None:
+    page.open(address)
+    page.evaluate(
+        "document.querySelector('.md-content p').outerHTML = '<p style=\"width: 500px\">wide</p>'"
+    )
+    assert too_wide(page)[1] == ['<p style="width: 500px">wide</p>']
 
 
 @pytest.mark.browser
