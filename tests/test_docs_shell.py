@@ -199,6 +199,11 @@ def test_reasons_are_of_the_known_kinds_and_about_existing_lines() -> None:
     assert comments == sum(len(block.comments) for block in BLOCKS), "a comment without a block"
 
 
+def test_every_shell_block_is_found() -> None:
+    fences = re.compile(r"^[ \t>]*```(?:sh|bash|shell|console)\b", re.M)
+    assert len(BLOCKS) == sum(len(fences.findall(text)) for text in PAGES.values()) > 20
+
+
 STAND_INS = {
     "stem": """#!{python}
 import sys
