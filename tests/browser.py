@@ -25,7 +25,7 @@ FLAGS = (
     "--mute-audio",
     "--autoplay-policy=no-user-gesture-required",
     "--remote-debugging-pipe",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # offline, even if the machine is online
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # offline, but for local servers
 )
 
 TIMEOUT = 60
@@ -35,7 +35,7 @@ LOADED = "new Promise(done => document.readyState == 'complete' ? done() : (onlo
 
 
 class Page:
-    """One page of a browser, and the URLs it has requested."""
+    """One page of a browser, the URLs it has requested, and errors in its console."""
 
     def __init__(self, orders: int, answers: int) -> None:
         self._orders, self._answers = orders, answers
@@ -43,13 +43,14 @@ class Page:
         self._number = 0
         self._session: str | None = None
         self.requested: list[str] = []
+        self.errors: list[dict[str, Any]] = []
 
     def open(self, address: str) -> None:
         """Open an address and wait until it is loaded."""
         target = self.order("Target.createTarget", url="about:blank")["targetId"]
         result = self.order("Target.attachToTarget", targetId=target, flatten=True)
         self._session = result["sessionId"]
-        for domain in ("Page", "Network", "Runtime"):
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self.order(f"{domain}.enable")
         self.order("Page.navigate", url=address)
         self.evaluate(LOADED)
@@ -70,11 +71,17 @@ class Page:
         os.write(self._orders, json.dumps(command).encode() + b"\0")
         while True:
             message = self._next()
-            if message.get("method") == "Network.requestWillBeSent":
-                self.requested.append(message["params"]["request"]["url"])
+            self._note(message.get("method"), message.get("params", {}))
             if message.get("id") == self._number:
                 assert "error" not in message, message["error"]
                 return message["result"]
+
+    def _note(self, method: str | None, parameters: dict[str, Any]) -> None:
+        if method == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
+        is_error = "error" in (parameters.get("type"), parameters.get("entry", {}).get("level"))
+        if method == "Runtime.exceptionThrown" or is_error:
+            self.errors.append(parameters)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:
