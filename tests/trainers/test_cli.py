@@ -64,6 +64,9 @@ def test_lines_of_a_run(arguments: list[str], recordings: Path) -> None:
 
 def test_json_events_of_a_run(arguments: list[str], recordings: Path) -> None:
     events = [json.loads(line) for line in run_stem(*arguments, "--json").stdout.splitlines()]
+    saved = [event["step"] for event in events if event.get("stage") == "saving"]
+    assert saved == [2, 4, 4]
+    events = [event for event in events if event["event"] != "stage_progress"]
     kinds = [event["event"] for event in events]
     assert kinds == ["run_started", *4 * ["step_done"], "run_finished"]
     assert [event.get("step") for event in events] == [None, 1, 2, 3, 4, 4]
@@ -263,7 +266,10 @@ def test_usage_errors_are_one_message(
 
 def test_data_is_a_folder_or_a_csv_file(arguments: list[str], recordings: Path) -> None:
     result = run_stem(*arguments, "--data", str(recordings / "voice.wav"))
-    assert (result.exit_code, "is neither a folder nor a .csv file" in result.stderr) == (2, True)
+    assert (
+        result.exit_code,
+        "is one stem of a song. Use the folder of all songs" in result.stderr,
+    ) == (2, True)
     table = recordings / "songs.csv"
     table.touch()
     assert SongsPath()(str(table)) == table

@@ -96,7 +96,7 @@ def check_voices(found: Findings, recipe: VoicesRecipe, sources: Iterable[Source
     """Add problems of the files that a recipe lists for the layout ``voices``.
 
     Args:
-        found: findings so far; the headers of the files are added.
+        found: findings so far.
         recipe: the lists.
         sources: the files, in the order of the lists.
     """
@@ -109,9 +109,7 @@ def check_voices(found: Findings, recipe: VoicesRecipe, sources: Iterable[Source
     detector.detect(wanted)
     silent = [source for source in wanted if not detector.has_sound.get(source, True)]
     problems += [*detector.problems, *(silent_recording(str(one.path)) for one in silent)]
-    return replace(
-        found, headers=headers, problems=tuple(dict.fromkeys((*found.problems, *problems)))
-    )
+    return replace(found, problems=tuple(dict.fromkeys((*found.problems, *problems))))
 
 
 def silent_everywhere(
