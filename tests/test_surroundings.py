@@ -77,9 +77,15 @@ ROWS = {
     ),
     "eval compare": Row(("scores",)),
     "eval speed": Row(("-m", "tiny.safetensors", "--seconds", "10", "--rounds", "1")),
+    "config show": Row(),
+    "config get": Row(("format",)),
+    "config set": Row(("format", "flac")),
+    "config unset": Row(("format",)),
+    "config path": Row(),
     "doctor": Row(),
     "help": Row(("separate",)),
     "version": Row(),
+    "completion": Row(("bash",)),
 }
 """Arguments and outputs by command."""
 
@@ -109,7 +115,7 @@ class Place:
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
-NAMELESS = "unset HOME USER LOGNAME STEM_HOME STEM_CACHE XDG_DATA_HOME XDG_CACHE_HOME"
+NAMELESS = "unset HOME USER LOGNAME STEM_HOME STEM_CACHE STEM_CONFIG XDG_DATA_HOME XDG_CACHE_HOME"
 READER = '| head -1 > /dev/null; exit "${PIPESTATUS[0]}"'
 
 ENVIRONMENTS = {
@@ -132,7 +138,7 @@ ENVIRONMENTS = {
         f'{NAMELESS}; unshare --map-user=54321 "$@"', has_zoo=False, marks=(pytest.mark.root,)
     ),
     "a home that may not be written": Place(
-        'unset STEM_HOME STEM_CACHE; mkdir -m 555 home; HOME="$PWD/home" '
+        'unset STEM_HOME STEM_CACHE STEM_CONFIG; mkdir -m 555 home; HOME="$PWD/home" '
         'unshare --map-user=54321 "$@"',
         works=False,
         has_zoo=False,
@@ -192,6 +198,7 @@ def work_folder(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name, value in {
         "STEM_HOME": str(place / "zoo"),
         "STEM_CACHE": str(place / "cache"),
+        "STEM_CONFIG": str(place / "config.toml"),
         "TMPDIR": str(tmp_path / "tmp"),
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",

@@ -124,6 +124,8 @@ def get_command(key: str, console: Console) -> None:
 
 @click.command(
     "set",
+    help="Change a setting in the file; its comments and other lines stay as they are.\n\n"
+    f"KEY is the long name of an option: {', '.join(SETTINGS)}.",
     epilog=examples(
         ("stem config set format flac", "stems are flac files from now on"),
         ("stem config set stems vocals,drums", "several names, with commas"),
@@ -135,7 +137,7 @@ def get_command(key: str, console: Console) -> None:
 @click.argument("value", shell_complete=candidates.setting_values)
 @console_options
 def set_command(key: str, value: str, console: Console) -> None:
-    """Change a setting in the file; its comments and other lines stay as they are."""
+    """Check a value and write it into the file."""
     setting = find_setting(key)
     checked = check_value(setting, value)
     file = settings_file()
