@@ -157,7 +157,7 @@ class Session:
         options = self.options
         if is_url(options.output):
             raise OutputError(
-                f"{options.output} is a URL, to which only stem batch can write. Choose a folder"
+                f"{options.output} is a URL, to which only the commands can write. Choose a folder"
             )
         require_encoder(options.output_format())
         return plan_outputs(

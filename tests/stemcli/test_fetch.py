@@ -10,7 +10,9 @@ import io
 import os
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -219,6 +221,24 @@ def test_a_key_in_the_query_is_never_shown(server: WebServer, target: Path) -> N
         fetch(f"{server.url}/x.mp3?signature=secret", target)
     assert "secret" not in str(caught.value)
     assert "/x.mp3?..." in str(caught.value)
+
+
+def test_a_large_download_needs_little_memory(server: WebServer, target: Path) -> None:
+    """64 MiB are sent, in blocks of 1 MiB; what Python allocates stays far below."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        content(bytes(2**20), announced=64 * 2**20)(handler)
+        for _ in range(63):
+            handler.wfile.write(bytes(2**20))
+
+    url = server.add("/x.wav", send)
+    tracemalloc.start()
+    try:
+        fetch(url, target)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert target.stat().st_size == 64 * 2**20
 
 
 def test_a_full_disk(server: WebServer, target: Path) -> None:

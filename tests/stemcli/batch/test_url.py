@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, 
 from stemcli.audio.tags import song_tags
 from stemcli.batch.executor import OpenExecutor, open_local
 from stemcli.batch.journal import Journal
-from stemcli.batch.library import find_songs
+from stemcli.batch.library import LibrarySong, fetched, find_songs
 from stemcli.batch.ray_executor import open_cluster
 from stemcli.batch.records import Content
 from stemcli.batch.report import BatchReport
@@ -31,6 +32,7 @@ from stemcli.remote_path import UrlPath, absolute, as_path, real
 from tests.audio_files import ffmpeg
 from tests.stemcli.batch.fake import FakeSession
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
+from tests.web_server import content, serve
 
 BUCKET = "s3://library"
 
@@ -155,6 +157,20 @@ def test_tags_that_cannot_be_reached_are_an_error(bucket: UrlPath) -> None:
     with pytest.raises(StorageError, match=r"ftp://0\.0\.0\.0:1"):
         tag_values(UrlPath("ftp://0.0.0.0:1/a.mp3"))
     assert tag_values(bucket / "none.mp3")["title"] == "none"
+
+
+def test_a_song_of_a_library_on_a_web_server(tmp_path: Path) -> None:
+    """It is downloaded as in ``stem separate``, under its own name, and errors name its URL."""
+    with serve() as server:
+        song = LibrarySong(UrlPath(server.add("/x/a.mp3", content(b"good"))), Path("x"), met=True)
+        with fetched(song, threading.Event()) as here:
+            assert (here.name, here.read_bytes()) == ("a.mp3", b"good")
+        assert not here.parent.exists()
+        with (
+            pytest.raises(StemError, match=rf"{server.url}/x/a\.mp3 is damaged"),
+            fetched(song, threading.Event()) as here,
+        ):
+            raise DecodeError(f"{here} is damaged")
 
 
 def test_content_is_recognized_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path) -> None:
