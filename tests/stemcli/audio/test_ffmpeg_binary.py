@@ -179,7 +179,7 @@ def test_a_failing_encoder_without_settings_does_not_blame_them(
 ) -> None:
     script = 'case "$*" in *-encoders*) echo " A aac";; *) echo "[error] No." >&2; exit 1;; esac\n'
     put(programs, script)
-    sentence = r"^ffmpeg cannot write m4a at 44100 Hz \(No\.\)\. Try --format flac$"
+    sentence = r"^ffmpeg cannot write m4a at 44100 Hz \(No\.\)\. Try format='flac'$"
     with (
         pytest.raises(EncodeError, match=sentence),
         open_writer(tmp_path / "stem.m4a", 44100, 2, OutputFormat("m4a")),

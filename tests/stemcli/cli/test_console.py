@@ -11,6 +11,7 @@ from rich.console import Console as Terminal
 
 from stemcli.batch.report import BatchStarted
 from stemcli.cli.console import Console, JsonConsole, PlainConsole, open_console
+from stemcli.cli.json_output import SCHEMA
 from stemcli.cli.live_console import BatchBar, LiveConsole, SongBar, TimeEstimate
 from stemcli.engine.events import (
     Event,
@@ -49,7 +50,7 @@ def test_json_is_one_event_per_line_and_nothing_else(capsys: pytest.CaptureFixtu
     show_events(JsonConsole())
     output = capsys.readouterr()
     assert [json.loads(line) for line in output.out.splitlines()] == [
-        json.loads(json.dumps(event.to_dict())) for event in EVENTS
+        json.loads(json.dumps({**event.to_dict(), "schema": SCHEMA})) for event in EVENTS
     ]
     assert output.out.isascii()
     assert output.err == "Error: b.mp3: it is damaged at 0:02\n"

@@ -38,6 +38,7 @@ def test_json_of_data_check(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
         "event": "data_checked",
+        "schema": 1,
         "layout": "tracks",
         "training": 2,
         "validation": 1,
