@@ -24,7 +24,8 @@ from click.testing import CliRunner
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from model_zoo.weights import save
-from stemcli.cli.app import LazyGroup, stem
+from stemcli.cli.app import stem
+from stemcli.cli.lazy import LazyGroup
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.results import errors
 from tests.trainers.cluster.small import changes

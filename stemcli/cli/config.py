@@ -9,10 +9,10 @@ import click
 
 from model_zoo.errors import ConfigError, StemError, UnknownNameError, UsageError
 from stemcli.cli import candidates
-from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.batch import command as batch
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
+from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.settings_command import SettingsCommand, key_of, read_or_problem, variable_notes
 from stemcli.settings import (

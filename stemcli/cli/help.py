@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from stemcli.cli.app import LazyGroup, version_line
+from stemcli.cli.app import version_line
+from stemcli.cli.lazy import LazyGroup
 
 
 @click.command("help")

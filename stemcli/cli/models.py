@@ -14,9 +14,9 @@ from model_zoo.catalogue.unknown import not_usable, unknown_model
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
 from model_zoo.option_names import quoted
 from stemcli.cli import candidates
-from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, millions, size
+from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import console_options
 
 if TYPE_CHECKING:

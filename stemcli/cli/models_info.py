@@ -57,8 +57,7 @@ class Blueprint:
             where: source of the options, for messages.
 
         Raises:
-            UnknownNameError: there is no such architecture.
-            ConfigError: options are unknown or contradict each other, or the network is too large.
+            UsageError: there is no such architecture, or the options are wrong or too large.
         """
         from model_zoo.introspection import build_on_meta, layer_tree
 

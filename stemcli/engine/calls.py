@@ -8,11 +8,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from stemcli.engine.events import Event, EventHandler
+from stemcli.engine.inputs import Song
+from stemcli.engine.outputs import Ready
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """The arguments of :meth:`~stemcli.engine.session.Session.separate_file`."""
+
+    song: Song
+    name: str
+    folder: Path | None
+    replace: bool
+    ready: Ready
+    track: str
+    outputs: dict[str, Path] | None = None
+    picture: Path | None = None
 
 
 @dataclass(eq=False)

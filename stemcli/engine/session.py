@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from model_zoo.errors import DecodeError, OutputError, StemError
 from model_zoo.option_names import setting
 from stemcli.audio.encoders import require_encoder
-from stemcli.engine.calls import Call, run_in_thread
+from stemcli.engine.calls import Call, FileRequest, run_in_thread
 from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.device_pool import DevicePool
@@ -57,20 +56,6 @@ LATER = frozenset({PHASE, "track"})
 
 Journals from before these options existed therefore still match.
 """
-
-
-@dataclass(frozen=True)
-class FileRequest:
-    """The arguments of :meth:`Session.separate_file`."""
-
-    song: Song
-    name: str
-    folder: Path | None
-    replace: bool
-    ready: Ready
-    track: str
-    outputs: dict[str, Path] | None = None
-    picture: Path | None = None
 
 
 class Session:

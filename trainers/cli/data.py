@@ -9,9 +9,9 @@ import click
 
 from model_zoo.option_names import quoted
 from stemcli.cli import candidates
-from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
+from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import NumberRange, console_options, names
 from trainers.cli.parameters import SongsPath
 from trainers.cli.train import choose_recipe, validation_option

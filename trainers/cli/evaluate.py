@@ -16,9 +16,9 @@ import click
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import require_package
 from stemcli.cli import candidates
-from stemcli.cli.app import CommandEntry, LazyGroup
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
+from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import NumberRange, console_options, network_options
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.printable import counted

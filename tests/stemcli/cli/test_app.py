@@ -12,7 +12,8 @@ import click
 import pytest
 
 from model_zoo.errors import StemError, UsageError
-from stemcli.cli.app import COMMANDS, CommandEntry
+from stemcli.cli.app import COMMANDS
+from stemcli.cli.lazy import CommandEntry
 from stemcli.cli.options import console_options
 from tests.stemcli.cli.conftest import RunStem
 

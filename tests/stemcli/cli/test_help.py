@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from stemcli.cli.app import LazyGroup, stem
+from stemcli.cli.app import stem
+from stemcli.cli.lazy import LazyGroup
 from tests.stemcli.cli.conftest import RunStem
 
 OURS = ("separate", "batch", "models", "config", "doctor", "completion")

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from model_zoo.errors import MissingExtraError
-from stemcli.cli.app import COMMANDS, CommandEntry, LazyGroup, stem
+from stemcli.cli.app import COMMANDS, stem
+from stemcli.cli.lazy import CommandEntry, LazyGroup
 
 ROOT = Path(__file__).parents[3]
 HEAVY = {
