@@ -1,9 +1,10 @@
-"""Songs as a Python program has them: paths, binary file objects and waveforms in memory."""
+"""Songs as a Python program has them: paths, URLs, binary file objects and waveforms in memory."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError, OutputError, StemError, UsageError
 from stemcli.engine.overlap_add import Block
+from stemcli.fetch import fetch
 from stemcli.printable import name_part
+from stemcli.remote_path import UrlPath, as_path, is_url
 
 Song = str | os.PathLike[str] | IO[bytes]
-"""A song as ``separate_file`` takes it: a path, or a file object opened for reading bytes."""
+"""A song as ``separate_file`` takes it: a path, a URL, or a file object opened for bytes."""
 
 Wave = NDArray[np.floating[Any]]
 """A waveform ``(frames, channels)`` of floats, nominally in [-1, 1]."""
@@ -35,16 +38,26 @@ def is_file_object(song: object) -> bool:
     return hasattr(song, "read")
 
 
+def is_url_text(song: object) -> bool:
+    """Whether ``song`` is a URL as text; a ``file:`` URL counts too."""
+    return isinstance(song, str) and is_url(song)
+
+
 def name_of(song: Song, name: str = "") -> str:
     """The file name of a song, from which ``{track}`` in a template of file names is taken.
 
     Args:
-        song: a path or a file object.
-        name: the name to use; by default that of the path, or the ``name`` of the file object.
+        song: a path, a URL or a file object.
+        name: the name to use; by default that of the path or URL, or the ``name`` of the file
+            object.
 
     Raises:
         UsageError: a file object has no name.
     """
+    if is_url_text(song):
+        from stemcli.web import url_name  # which loads OpenSSL
+
+        return name_part(PurePath(name).name) or url_name(str(song)) or "download"
     if not is_file_object(song):
         given = name or os.fspath(song)  # type: ignore[arg-type]
         return PurePath(given).name if name else Path(given).name
@@ -57,26 +70,32 @@ def name_of(song: Song, name: str = "") -> str:
 
 
 @contextmanager
-def on_disk(song: Song, name: str = "") -> Iterator[Path]:
-    """The path of a song; a file object is copied to a temporary file that has its name.
+def on_disk(song: Song, name: str = "", ended: threading.Event | None = None) -> Iterator[Path]:
+    """The path of a song; URLs and file objects are copied to a temporary file with their name.
 
-    Decoders seek, which pipes and sockets cannot do. The file object is read from its position to
-    its end and stays open.
+    Decoders seek, which pipes and sockets cannot do. A file object is read from its position to its
+    end and stays open.
 
     Args:
-        song: a path or a file object.
+        song: a path, a URL or a file object.
         name: see :func:`name_of`.
+        ended: when it is set, a download stops at once with a KeyboardInterrupt.
 
     Raises:
         UsageError: the file object has no name, or was opened for text.
         OutputError: the temporary file cannot be written.
+        StorageError: the URL cannot be reached, or the song is larger than the limit.
     """
-    if not is_file_object(song):
-        yield Path(song)  # type: ignore[arg-type]
+    local = as_path(song) if is_url_text(song) else song  # type: ignore[arg-type]
+    if not is_file_object(song) and not isinstance(local, UrlPath):
+        yield Path(local)  # type: ignore[arg-type]
         return
     with TemporaryDirectory(prefix="stem-song-") as folder:
         path = Path(folder) / name_of(song, name)
-        _copy(song, path)  # type: ignore[arg-type]
+        if is_file_object(song):
+            _copy(song, path)  # type: ignore[arg-type]
+        else:
+            fetch(str(song), path, ended)
         try:
             yield path
         except StemError as error:

@@ -59,8 +59,8 @@ def separate(
     """Separate one song: a file into files, or a waveform into waveforms.
 
     Args:
-        song: path of any audio file that can be decoded; a file object opened for bytes, which is
-            read to its end; or a waveform ``(frames, channels)`` of floats.
+        song: path or URL of any audio file that can be decoded; a file object opened for bytes,
+            which is read to its end; or a waveform ``(frames, channels)`` of floats.
         sample_rate: of a waveform, in Hz.
         name: file name of a file object that has none; ``{track}`` is its part before the
             extension.

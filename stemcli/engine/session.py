@@ -187,8 +187,8 @@ class Session:
         """Separate a file into files; they get their final names only when all are complete.
 
         Args:
-            song: path of any audio file that can be decoded, or a file object opened for bytes,
-                which is read to its end.
+            song: path or URL of any audio file that can be decoded, or a file object opened for
+                bytes, which is read to its end.
             name: file name of a file object that has none, or another name; ``{track}`` is its
                 part before the extension.
             folder: sub-folder of the output folder, to mirror a tree.
@@ -285,7 +285,7 @@ class Session:
 
     def _separate_file(self, call: Call, request: FileRequest) -> Result:
         try:
-            with on_disk(request.song, request.name) as path:
+            with on_disk(request.song, request.name, call.interrupted) as path:
                 return self._separate_path(call, path, request)
         except StemError as error:
             call.emit(TrackFailed(request.track, str(error)))

@@ -30,6 +30,7 @@ from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import OptionFields
 from stemcli.engine.session import Session
 from tests.stemcli.engine.stubs import Scaling, noise
+from tests.web_server import content, serve
 
 ROOT = Path(__file__).parents[3]
 RATE = 8000
@@ -283,6 +284,21 @@ def test_a_file_object_that_cannot_be_used(tmp_path: Path) -> None:
         session.separate_file(io.BytesIO(b"no sound"), name="../x.wav")
     assert sent[-1] == TrackFailed("x.wav", str(caught.value))
     assert files(tmp_path) == []
+
+
+def test_a_url_is_downloaded(tmp_path: Path) -> None:
+    """Reference: the same song as a file. Nothing stays in the temporary folder after an error."""
+    path = song(tmp_path / "song.wav")
+    by_path = make_session(tmp_path / "path").separate_file(path)
+    with serve() as server:
+        url = server.add("/x/my%20song.wav", content(path.read_bytes()))
+        by_url = make_session(tmp_path / "url").separate_file(url + "?key=1")
+        assert by_url.outputs["vocals"] == tmp_path / "url/my song/vocals.wav"
+        assert by_url.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
+        with pytest.raises(stemcli.StorageError, match="404"):
+            make_session(tmp_path / "none").separate_file(server.url + "/none.wav")
+    local = make_session(tmp_path / "local").separate_file(f"file://{path}")
+    assert local.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
 
 
 def test_an_array_gives_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
