@@ -6,7 +6,7 @@ GPU: stem train --recipe tfswa_unet -->`` for the lines that begin so. The block
 after the other in one folder that has the files which the page takes for granted.
 
 Three programs are stand-ins. ``pip`` installs nothing, but knows the extras in pyproject.toml.
-``stem`` is this checkout's, except that training takes two steps on short clips. S3 is a local
+``stem`` is this checkout's, except that training takes two steps of a small network. S3 is a local
 server.
 """
 
@@ -49,7 +49,7 @@ KINDS = {
 }
 """Reasons for which a block may not be run."""
 
-TIMEOUT = 900
+TIMEOUT = 1800
 """Seconds for the commands of one block."""
 
 BLOCK = re.compile(
@@ -61,8 +61,9 @@ SHORT = [
     *("--set", "schedule.steps=2", "--set", "schedule.warmup=1", "--set", "loop.batch_size=1"),
     *("--set", "data.clip_seconds=1", "--set", "loop.num_workers=0"),
 ]
+SMALL = ["--set", "model.options.hidden_channels=16", "--set", "model.options.num_layers=1"]
 SHORTER = {
-    "train": SHORT,
+    "train": [*SHORT, *SMALL],
     "tune": ["--trials", "2", *SHORT],
     "data render": ["--songs", "5", "--seconds", "3"],
     "eval speed": ["--seconds", "10"],
