@@ -242,7 +242,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("STEM_", "RAY_"))
     }
-    return {**kept, "PATH": path, "HOME": str(home), "PYTHONPATH": str(ROOT)}
+    return {**kept, "PATH": path, "HOME": str(home), "SHELL": "/bin/bash", "PYTHONPATH": str(ROOT)}
 
 
 def shell(script: str, folder: Path, environment: dict[str, str]) -> str:
@@ -266,7 +266,7 @@ def presumed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     """A folder with everything that pages take for granted; trained networks are in ``runs``."""
     folder = tmp_path_factory.mktemp("presumed")
     song, rate = soundfile.read(ROOT / "docs/demo/real/song.flac", stop=6 * 44100)
-    for name in ("song.mp3", "Music/Loud/first.mp3", "Music/Quiet/second.flac"):
+    for name in ("song.mp3", "other.flac", "Music/Loud/first.mp3", "Music/Quiet/second.flac"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / name, song, rate)
     shutil.copytree(ROOT / "docs/demo/real/stems", folder / "truth/song")
@@ -282,6 +282,7 @@ def presumed(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
 
 
 PREPARATION = """
+ffmpeg -v error -i song.mp3 film.mkv
 stem data render songs
 stem train --data songs -o runs/mine
 stem separate docs/demo/real/song.flac -o estimates
@@ -298,6 +299,7 @@ def bucket(s3_client: Any, presumed: Path) -> dict[str, str]:
     """Variables for a server where ``s3://bucket/songs`` holds a song."""
     s3_client.create_bucket(Bucket="bucket")
     s3_client.upload_file(str(presumed / "song.mp3"), "bucket", "songs/song.mp3")
+    s3_client.upload_file(str(presumed / "other.flac"), "bucket", "song.flac")
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
@@ -312,7 +314,8 @@ def test_blocks_run(
         shutil.copytree(presumed / "runs/mine", folder / RUNS[page])
     for name, text in re.findall(r"^```yaml\n# (\w+\.yaml): (.*?)^```", PAGES[page], re.M | re.S):
         (folder / name).write_text(f"# {text}")
-    variables = environment | bucket | {"STEM_HOME": str(tmp_path / "zoo")}
+    places = {"STEM_HOME": str(tmp_path / "zoo"), "STEM_CONFIG": str(tmp_path / "config.toml")}
+    variables = environment | bucket | places
     for block in blocks(page):
         if block.runnable:
             shell("\n".join(block.runnable), folder, variables)
