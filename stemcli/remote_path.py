@@ -215,6 +215,11 @@ def require_root(folder: UrlPath) -> None:
         OutputError: the bucket or server does not exist.
         StorageError: the bucket or server cannot be reached.
     """
+    if str(folder).startswith(("http://", "https://")):
+        raise OutputError(
+            f"{folder} is on a web server, to which Stem cannot write. Use another "
+            f"{option('output')}"
+        )
     root = type(folder)(*folder.parts[:2])
     if not root.is_dir():
         raise OutputError(f"There is no {root}. Create it first, or use another {option('output')}")

@@ -23,7 +23,7 @@ def number() -> str:
 
 def public_version() -> str:
     """``stemcli.__version__``: ``0+`` and the hash of the code in a source folder."""
-    return number() or f"0+{version()}"
+    return number() or f"0+{digest(package_folders())}"
 
 
 @cache

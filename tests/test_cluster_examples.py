@@ -134,7 +134,11 @@ def test_the_image_copies_what_the_build_needs() -> None:
     licences = {
         name for name in project["project"]["license-files"] if name.split("/")[0] not in packages
     }
-    assert sources == {"pyproject.toml", project["project"]["readme"]} | licences | packages
+    readme = {
+        part["path"]
+        for part in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]
+    }
+    assert sources == {"pyproject.toml"} | readme | licences | packages
     assert f":{project['project']['version']} " in TEXTS["Dockerfile"]
 
 

@@ -79,6 +79,7 @@ ROWS = {
     "eval compare": Row(("scores",)),
     "eval speed": Row(("-m", "tiny.safetensors", "--seconds", "10", "--rounds", "1")),
     "config show": Row(),
+    "config list": Row(),
     "config get": Row(("format",)),
     "config set": Row(("format", "flac")),
     "config unset": Row(("format",)),

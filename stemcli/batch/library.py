@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from model_zoo.errors import OutputError, StemError, UsageError
-from model_zoo.option_names import option
+from model_zoo.option_names import option, quoted
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
 from stemcli.engine.outputs import PICTURE_SUFFIX
@@ -202,8 +202,9 @@ def find_songs(
         OutputError: the journal in ``root`` cannot be used.
     """
     if not root.is_dir():
-        problem = "is a file, not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"{root} {problem}. Try: stem batch FOLDER")
+        if root.exists():
+            raise UsageError(f"{root} is a file. Try: stem separate {quoted(str(root))}")
+        raise UsageError(f"{root} does not exist. Try: stem batch FOLDER")
     beside = StemsBeside()
     if not stems_too:
         beside.read(root)

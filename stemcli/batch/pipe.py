@@ -42,6 +42,11 @@ def require_pipe(
             "-o - and --json both need standard output. Leave --json out, or name a folder with "
             "--output"
         )
+    if options.picture:
+        raise UsageError(
+            "-o - writes one stem and no picture. Leave --picture out, or name a folder with"
+            " --output"
+        )
     stems = known_outputs(options)
     if len(stems) > 1:
         raise _several(stems)
@@ -77,9 +82,7 @@ def separate_to_pipe(
         StemError: the song cannot be separated, because the options are wrong.
     """
     with TemporaryDirectory(prefix="stem-", ignore_cleanup_errors=True) as folder:
-        staged = replace(
-            options, output=folder, filename="{stem}.{ext}", existing="overwrite", picture=False
-        )
+        staged = replace(options, output=folder, filename="{stem}.{ext}", existing="overwrite")
         report = separate_songs(
             songs,
             staged,

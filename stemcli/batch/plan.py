@@ -8,7 +8,7 @@ pairs are reported together.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from model_zoo.option_names import option, setting
 from stemcli.batch.library import LibrarySong
 from stemcli.engine.options import Options
 from stemcli.engine.spool import explain_write_errors
+from stemcli.engine.tag_fields import TAG_FIELDS
 from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
 
 LISTED = 10
@@ -83,7 +84,7 @@ def plan(songs: Iterable[LibrarySong], session: Planner, options: Options) -> li
     check_writable(as_path(options.output))
     tasks = [plan_song(song, session) for song in songs]
     tasks = _without_own_outputs(tasks)
-    _refuse_collisions(tasks)
+    _refuse_collisions(tasks, options.filename)
     return tasks
 
 
@@ -153,17 +154,20 @@ def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
     ]
 
 
-def _refuse_collisions(tasks: Sequence[SongTask]) -> None:
+def _refuse_collisions(tasks: Sequence[SongTask], template: str) -> None:
     shared, replaced = _collisions(tasks)
     if shared or replaced:
         found = [*shared.values(), *replaced.values()]
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        advice = (
-            f"Rename one of them or separate them into different folders with {option('output')}"
-            if shared
-            else f"Choose another folder with {option('output')}"
-        )
-        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {advice}")
+        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {_advice(template, shared)}")
+
+
+def _advice(template: str, shared: Mapping[Pair, str]) -> str:
+    if not shared:
+        return f"Choose another folder with {option('output')}"
+    if not any(f"{{{field}}}" in template for field in ("track", *TAG_FIELDS)):
+        return f"Add {{track}} to {option('filename')}"
+    return f"Rename one of them or separate them into different folders with {option('output')}"
 
 
 def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, str]]:

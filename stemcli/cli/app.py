@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -116,12 +117,13 @@ class Stem(LazyGroup):
 
     def unknown_command(self, ctx: click.Context, name: str) -> Exception:
         """Return the error for an unknown command; for a file or folder it names the command."""
+        words = typed(ctx.meta[WORDS])
         if Path(name).is_dir():
-            return UsageError(f"{name} is a folder. Try: stem batch {quoted(name)}")
+            return UsageError(f"{name} is a folder. Try: stem batch {words}")
         if Path(name).is_file():
-            return UsageError(f"{name} is a file. Try: stem separate {quoted(name)}")
+            return UsageError(f"{name} is a file. Try: stem separate {words}")
         if name == "-" or "://" in name:
-            return UsageError(f"{name} is not a command. Try: stem separate {quoted(name)}")
+            return UsageError(f"{name} is not a command. Try: stem separate {words}")
         if command := other_tools.COMMANDS.get(name.casefold()):
             return UsageError(f"Unknown command {name!r}. Try: {command}")
         if Path(name).suffix or Path(name).name != name:
@@ -129,16 +131,43 @@ class Stem(LazyGroup):
         return super().unknown_command(ctx, name)
 
     def misplaced(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
-        """Return the error for an option before the command; names the command that has it."""
+        """Return the error for an option before the command, with the words in order."""
         separate = self.get_command(ctx, "separate")
-        words = [word if word[:1] == "-" else quoted(word) for word in ctx.meta[WORDS]]
+        words = ctx.meta[WORDS]
         if refused := other_tools.refused_option(error.option_name):
             return refused
-        if separate and any(error.option_name in each.opts for each in separate.params):
-            return click.UsageError(
-                f"Options follow the command. Try: stem separate {' '.join(words)}", ctx
-            )
+        if separate is None or not any(error.option_name in each.opts for each in separate.params):
+            return error
+        at = next((number for number, word in enumerate(words) if word in self.table), len(words))
+        if at < len(words):
+            ordered = ["stem", *words[at:], *words[:at]]
+        else:
+            ordered = ["stem", "separate", *words]
+        has_song = at < len(words) or any(word[:1] != "-" for word in words)
+        advice = typed(ordered if has_song else [*ordered, "SONG"])
+        return click.UsageError(f"Options follow the command. Try: {advice}", ctx)
+
+
+def typed(words: Sequence[str]) -> str:
+    """Words of a command line as they are typed."""
+    return " ".join(map(quoted, words))
+
+
+def suggesting(error: click.UsageError) -> click.UsageError:
+    """Let an unknown option suggest only options that the help lists; a unique beginning is one."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
+    listed = [
+        name
+        for option in error.ctx.command.params
+        if isinstance(option, click.Option) and not option.hidden
+        for name in (*option.opts, *option.secondary_opts)
+        if name.startswith("--")
+    ]
+    begun = [name for name in listed if name.startswith(error.option_name)]
+    near = get_close_matches(error.option_name, listed, n=2, cutoff=0.7)
+    possible = begun if len(begun) == 1 else near
+    return click.NoSuchOption(error.option_name, possibilities=possible, ctx=error.ctx)
 
 
 def require_folder() -> None:
@@ -214,6 +243,7 @@ class CommandMisused(CommandFailed):
 
 def _misused(error: click.UsageError, command: str, hint: str = "") -> CommandMisused:
     """Return a usage error as one line; ``command`` is the fallback if click knows no command."""
+    error = suggesting(error)
     command = error.ctx.command_path if error.ctx else command
     return CommandMisused(f"{error.format_message()} ({hint or f'See: {command} --help'})")
 

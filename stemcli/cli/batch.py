@@ -17,6 +17,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
 from stemcli.cli.options import report as report_path
+from stemcli.cli.parameter_types import WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import STANDARD_STREAM, quiet_stderr
 
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--retries",
-    type=click.IntRange(0, 10),
+    type=WholeNumber(0, 10),
     default=0,
     show_default=True,
     help="Retry failed songs up to this many times at the end.",

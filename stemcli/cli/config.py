@@ -33,6 +33,7 @@ SEPARATION: SettingsCommand = batch
 
 COMMANDS = {
     "show": CommandEntry("stemcli.cli.config:show_command", "Show all settings in force."),
+    "list": CommandEntry("stemcli.cli.config:show_command", "Show them.", is_listed=False),
     "get": CommandEntry("stemcli.cli.config:get_command", "Print one setting."),
     "set": CommandEntry("stemcli.cli.config:set_command", "Change a setting in the file."),
     "unset": CommandEntry("stemcli.cli.config:unset_command", "Remove a setting from the file."),

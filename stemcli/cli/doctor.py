@@ -184,7 +184,7 @@ def settings() -> Iterator[Check]:
     changed = [f"{row.key} = {row.text} ({row.where})" for row in rows if row.source != "default"]
     in_force = ", ".join(changed) or f"none, neither in {settings_file()} nor in the environment"
     found = "; ".join(problems) or in_force
-    yield Check("settings", found, not problems, "To see all, run stem config show")
+    yield Check("settings", found, not problems, "See: stem config show")
     for note in variable_notes():
         yield Check("environment", note.removeprefix("Note: "))
 

@@ -18,6 +18,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, millions, size
 from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import console_options
+from stemcli.cli.parameter_types import WholeNumber
 
 if TYPE_CHECKING:
     from model_zoo.catalogue.cards import Card
@@ -132,13 +133,13 @@ def unknown(name: str) -> UnknownNameError:
 )
 @click.option("--residual", default="", help="Name of the rest of the song.  [default: no_STEM]")
 @click.option(
-    "--num-heads", type=click.IntRange(1), help="Attention heads of a MelRoFormer.  [default: 4]"
+    "--num-heads", type=WholeNumber(1), help="Attention heads of a MelRoFormer.  [default: 4]"
 )
 @click.option(
-    "--hop-size", type=click.IntRange(1), help="Hop in samples.  [default: a quarter of the window]"
+    "--hop-size", type=WholeNumber(1), help="Hop in samples.  [default: a quarter of the window]"
 )
 @click.option(
-    "--sample-rate", type=click.IntRange(1), help="Sample rate in Hz.  [default: from the files]"
+    "--sample-rate", type=WholeNumber(1), help="Sample rate in Hz.  [default: from the files]"
 )
 @card_options
 @console_options

@@ -21,6 +21,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory, millions, size
 from stemcli.cli.models import USES, WITHOUT_STEMS
 from stemcli.cli.options import console_options
+from stemcli.cli.parameter_types import WholeNumber
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -174,7 +175,7 @@ ANOTHER = "An architecture has that name too. Try: stem models info {} --archite
 )
 @click.option(
     "--depth",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     metavar="LEVELS",
     default=DEPTH,
     show_default=True,

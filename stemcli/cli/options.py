@@ -7,18 +7,18 @@ and puts the option's name before its message.
 from __future__ import annotations
 
 import functools
-import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click import BadParameter, Context, FloatRange, Parameter
+from click import BadParameter
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from stemcli.cli import candidates
 from stemcli.cli.other_tools import other_tools_options
+from stemcli.cli.parameter_types import FormatChoice, WholeNumber, kilobits
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -62,17 +62,6 @@ def track(text: str) -> int:
     return int(text)
 
 
-class NumberRange(FloatRange):
-    """A range of floats that refuses ``nan``, which passes the comparisons of click's range."""
-
-    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
-        """Parse and check the number."""
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is not a number", param, ctx)
-        return number
-
-
 def names(text: str) -> tuple[str, ...]:
     """Names separated by commas, without spaces and duplicates, in the given order."""
     unique = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -89,24 +78,6 @@ def device(text: str) -> str:
     if not DEVICE.fullmatch(word):
         raise BadParameter(f"{text!r} is not a device. Try auto, cpu, cuda, cuda:0 or mps")
     return word
-
-
-def kilobits(text: str) -> int:
-    """A bit rate in kbit/s: ``320``, ``320k`` or ``320 kbit/s``."""
-    match = re.fullmatch(r"(\d{1,6}) ?(k|kb|kbit|kbps|kbit/s|kb/s)?", text.strip().casefold())
-    if not match:
-        raise BadParameter(f"{text!r} is not a bit rate in kbit/s. Try e.g. 320")
-    return int(match[1])
-
-
-class FormatChoice(click.Choice[str]):
-    """A format for the stems; the error for a template names the option for templates."""
-
-    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> str:
-        """Check the format."""
-        if "{" in str(value):
-            self.fail(f"{value!r} is a template. Use --filename for it", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 def folder_or_url(text: str) -> Path:
@@ -189,7 +160,7 @@ QUALITY = (
     ),
     click.option(
         "--shifts",
-        type=click.IntRange(1, 20),
+        type=WholeNumber(1, 20),
         default=1,
         show_default=True,
         help="Separate this many times, slightly shifted, and average.",
@@ -223,7 +194,7 @@ MACHINE = (
     ),
     click.option(
         "--batch-size",
-        type=click.IntRange(0),
+        type=WholeNumber(0),
         default=0,
         show_default=False,
         help="Chunks per forward pass.  [default: chosen for the device]",
@@ -233,7 +204,7 @@ MACHINE = (
 JOBS = click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(1, 64),
+    type=WholeNumber(1, 64),
     default=1,
     show_default=True,
     help="Songs to separate at the same time: one per GPU if there are several, else sharing the"
@@ -380,7 +351,8 @@ def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
     rest = dict(values)
     existing = _existing(rest.pop("skip_existing"), rest.pop("overwrite"))
     chosen = {field.name: rest.pop(field.name) for field in fields(Options) if field.name in rest}
-    chosen["stems"] = chosen["stems"] or ()
+    is_all = chosen["stems"] == ("all",)
+    chosen["stems"] = () if is_all else chosen["stems"] or ()
     return Options(**chosen, existing=existing), rest
 
 

@@ -209,6 +209,7 @@ def other_tools_options(command: Callable[..., Any]) -> Callable[..., Any]:
             row.parameter,
             hidden=True,
             is_flag=bool(row.value),
+            multiple=row.field == "model",
             help=f"Sets {row.field}.",
         )(command)
     for row in REFUSED:
@@ -243,8 +244,8 @@ def take_other_options(ctx: click.Context) -> None:
         ours = next(each for each in ctx.command.params if each.name == row.field)
         if ctx.get_parameter_source(row.field) == ParameterSource.COMMANDLINE:
             setters.setdefault(row.field, ours.opts[-1])
-        text = row.value or row.convert(typed)
-        value = ours.type_cast_value(ctx, (text,) if ours.multiple else text)
+        text = [*map(row.convert, typed)] if ours.multiple else row.value or row.convert(typed)
+        value = ours.type_cast_value(ctx, text)
         if row.field in setters and ctx.params[row.field] != value:
             raise click.UsageError(
                 f"{row.spellings[-1]} and {setters[row.field]} contradict each other; use one of"

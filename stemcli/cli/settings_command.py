@@ -27,6 +27,7 @@ from stemcli.settings import (
     split_list,
     unknown_variables,
 )
+from stemcli.streams import STANDARD_STREAM
 
 Values = dict[str, str | list[str]]
 
@@ -113,8 +114,7 @@ class SettingsCommand(click.Command):
         try:
             context = super().make_context(info_name, args, parent, **extra)
         except click.BadParameter as error:
-            self.name_source(error)
-            raise
+            raise self.with_source(error) from error
         if context.resilient_parsing:
             return context
         if problem:
@@ -161,11 +161,16 @@ class SettingsCommand(click.Command):
         found = (self.origin(context, name) for name in self.settings)
         return [origin for origin in found if origin]
 
-    def name_source(self, error: click.BadParameter) -> None:
-        """Let an error about a value name the setting instead of an option nobody typed."""
+    def with_source(self, error: click.BadParameter) -> click.BadParameter:
+        """Name the setting in an error about a value, instead of an option that nobody typed."""
+        origin = None
         if error.ctx and error.param:
             origin = self.origin(error.ctx, error.param.name or "")
-            error.param_hint = str(origin) if origin else error.param_hint
+        if origin is None:
+            return error
+        is_flag = origin.setting.kind == "true or false"
+        message = f"{origin.text!r} is neither true nor false" if is_flag else error.message
+        return click.BadParameter(message, error.ctx, error.param, str(origin))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors about settings name where they are set."""
@@ -262,6 +267,8 @@ def not_fitting(context: click.Context, settings: Mapping[str, Setting]) -> Iter
     yield from choice.weaker()
     if "format" in choice.names:
         yield from choice.of_other_formats()
+    if choice.is_set("picture") and choice.value("output") == STANDARD_STREAM:
+        yield "picture"  # a pipe takes one stem
     is_placed_by_ray = context.params.get("cluster") or context.info_name == "tune"
     is_one_gpu = choice.is_set("device") and context.params["device"].startswith("cuda:")
     if is_placed_by_ray and is_one_gpu:

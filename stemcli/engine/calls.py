@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from stemcli.engine.events import Event, EventHandler
+from stemcli.engine.events import Event, EventHandler, TrackFinished
 from stemcli.engine.inputs import Song
 from stemcli.engine.outputs import Ready
 
@@ -50,8 +50,12 @@ class Call:
             raise KeyboardInterrupt
 
     def emit(self, event: Event) -> None:
-        """Send an event; raise KeyboardInterrupt if the call was interrupted."""
-        self.check()
+        """Send an event; raise KeyboardInterrupt if the call was interrupted.
+
+        The end of a song is sent nevertheless, because its stems have their names already.
+        """
+        if not isinstance(event, TrackFinished):
+            self.check()
         self.deliver(event)
 
 

@@ -294,7 +294,7 @@ class Session:
     def _separate_path(self, call: Call, song: Path, request: FileRequest) -> Result:
         networks = self._load_networks(call)
         outputs, picture = request.outputs, request.picture
-        if outputs is None:
+        if not outputs:
             outputs = self.plan(song, folder=request.folder)
             picture = self.plan_picture(song, folder=request.folder)
         files = [*outputs.values(), *filter(None, [picture])]

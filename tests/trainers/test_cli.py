@@ -249,7 +249,7 @@ def test_a_dry_run_trains_nothing(arguments: list[str], recordings: Path) -> Non
         (["--data", "nowhere"], "'nowhere' does not exist. Use a folder or a .csv file"),
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
-        (["--seed", "-1"], "-1 is not in the range"),
+        (["--seed", "-1"], "'-1' is not a whole number of at least 0"),
         (["--recipe", "xyzzy"], f"Unknown recipe 'xyzzy': known: {', '.join(recipe_names())}."),
         (["--layout", "tracks"], "layout tracks does not use the recordings listed below voices"),
     ],

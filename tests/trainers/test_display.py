@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console as Terminal
 
 from stemcli.cli.console import Console, JsonConsole, PlainConsole
+from stemcli.cli.json_output import SCHEMA
 from stemcli.cli.live_console import LiveConsole
 from stemcli.engine.events import Event
 from tests.trainers.example_run import (
@@ -115,7 +116,7 @@ def test_json_console_prints_every_event(capsys: pytest.CaptureFixture[str]) -> 
     show_events(JsonConsole(), *events)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line) for line in lines] == [
-        json.loads(json.dumps(event.to_dict())) for event in events
+        json.loads(json.dumps({**event.to_dict(), "schema": SCHEMA})) for event in events
     ]
 
 

@@ -12,7 +12,8 @@ from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.lazy import CommandEntry, LazyGroup
-from stemcli.cli.options import NumberRange, console_options, names
+from stemcli.cli.options import console_options, names
+from stemcli.cli.parameter_types import NumberRange, WholeNumber
 from trainers.cli.parameters import SongsPath
 from trainers.cli.train import choose_recipe, validation_option
 from trainers.config.data import Layout
@@ -184,7 +185,7 @@ def _document(found: Findings) -> dict[str, Any]:
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--songs",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=8,
     show_default=True,
     help="Number of songs.",
@@ -198,7 +199,7 @@ def _document(found: Findings) -> dict[str, Any]:
 )
 @click.option(
     "--sample-rate",
-    type=click.IntRange(min=4000, max=192_000),
+    type=WholeNumber(min=4000, max=192_000),
     default=44_100,
     show_default=True,
     metavar="HZ",
@@ -206,7 +207,7 @@ def _document(found: Findings) -> dict[str, Any]:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=WholeNumber(min=0),
     default=0,
     show_default=True,
     help="Random seed; each seed gives different songs.",

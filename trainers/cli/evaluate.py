@@ -19,7 +19,8 @@ from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.lazy import CommandEntry, LazyGroup
-from stemcli.cli.options import NumberRange, console_options, network_options
+from stemcli.cli.options import console_options, network_options
+from stemcli.cli.parameter_types import NumberRange, WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.printable import counted
 from trainers.evaluation.metric_table import METRICS, decibels
@@ -145,7 +146,7 @@ def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "-j",
         "--jobs",
-        type=click.IntRange(1, 64),
+        type=WholeNumber(1, 64),
         default=1,
         show_default=True,
         help="Songs to score at the same time, each held in memory, while separation continues.",
@@ -174,7 +175,7 @@ def output_option(shown: str, default: Path | None = None) -> Decorator:
 pieces_option = click.option(
     "--listen",
     "pieces",
-    type=click.IntRange(0, 10),
+    type=WholeNumber(0, 10),
     default=3,
     show_default=True,
     metavar="N",

@@ -10,7 +10,8 @@ import click
 
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory
-from stemcli.cli.options import PRECISIONS, NumberRange, console_options, device_option
+from stemcli.cli.options import PRECISIONS, console_options, device_option
+from stemcli.cli.parameter_types import NumberRange, WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
 from trainers.cli.evaluate import models_option, store_option
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(1, 100),
+    type=WholeNumber(1, 100),
     default=3,
     show_default=True,
     help="Runs per row; the median is reported.",

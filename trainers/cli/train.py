@@ -15,8 +15,9 @@ from model_zoo.parsing import parse_json, read_text
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
-from stemcli.cli.options import NumberRange, console_options
+from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
+from stemcli.cli.parameter_types import NumberRange, WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
@@ -241,7 +242,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     help="Floating-point precision of the network.  [default: the recipe's]",
 )
-@click.option("--seed", type=click.IntRange(0), help="Random seed.  [default: the recipe's]")
+@click.option("--seed", type=WholeNumber(0), help="Random seed.  [default: the recipe's]")
 @click.option(
     "--cluster",
     is_flag=True,

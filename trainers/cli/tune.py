@@ -17,6 +17,7 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
+from stemcli.cli.parameter_types import WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
@@ -53,7 +54,7 @@ TRIALS = 16
 @click.argument("architecture", metavar="MODEL", shell_complete=candidates.architectures)
 @click.option(
     "--trials",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     help=f"Number of trials.  [default: {TRIALS}; with --resume the search's own]",
 )
 @click.option(
@@ -95,7 +96,7 @@ TRIALS = 16
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     default=1,
     show_default=True,
     help="Workers per trial.",
@@ -103,7 +104,7 @@ TRIALS = 16
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     help="Workers that share the cores of a machine without GPUs; on GPUs each worker has one to"
     " itself.  [default: one per four cores, but at least 2]",
 )
@@ -117,7 +118,7 @@ TRIALS = 16
     metavar="DEVICE",
     help="auto, cpu, cuda or mps.",
 )
-@click.option("--seed", type=click.IntRange(0), help="Random seed.  [default: the recipe's]")
+@click.option("--seed", type=WholeNumber(0), help="Random seed.  [default: the recipe's]")
 @console_options
 def command(
     *,

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from model_zoo.catalogue.cards import Card, State
 from model_zoo.introspection import LayerInfo
 from stemcli.batch.report import BatchFinished, BatchReport, TrackReport
+from stemcli.cli.config import SettingInForce
 from stemcli.cli.doctor import Check
 from stemcli.cli.json_output import SCHEMA
 from stemcli.engine.events import Event
@@ -258,6 +259,7 @@ def documents() -> dict[str, Schema]:
     network = {"anyOf": [reference("layer"), {"type": "null"}]}
     drawn = {"options": mapped(ANY), "parts": mapped(COUNT), "network": network}
     described = {"title": TEXT, "source": TEXT, "sample_rate": COUNT, "channels": COUNT}
+    setting = record_of(SettingInForce, without=("text",))
     names = {"recipe": TEXT, "space": TEXT, "options": mapped(ANY), "network": reference("layer")}
     return {
         "stem models list": listed(record({**card, **BOUNDS})),
@@ -270,6 +272,13 @@ def documents() -> dict[str, Schema]:
         "stem models add": reference("card"),
         "stem models convert": reference("card"),
         "stem models remove": record({"name": TEXT, "removed": NAMES}),
+        "stem config path": record({"path": TEXT, "exists": FLAG}),
+        "stem config show": listed(setting),
+        "stem config get": setting,
+        "stem config set": record({"key": TEXT, "value": ANY, "path": TEXT}),
+        "stem config unset": record({"key": TEXT, "removed": FLAG, "path": TEXT}),
+        "stem completion": record({"shell": TEXT, "script": TEXT}),
+        "stem completion --install": record({"shell": TEXT, "written": NAMES}),
         "stem doctor": listed(record_of(Check)),
     }
 

@@ -73,7 +73,7 @@ class FakeSession:
         self.threads.add(threading.get_ident())
         self.before(song)
         track = track or str((folder or Path()) / song.name)
-        if outputs is None:
+        if not outputs:
             outputs = self.plan(song, folder=folder)
             picture = self.plan_picture(song, folder=folder)
         files = [*outputs.values(), *filter(None, [picture])]

@@ -48,7 +48,7 @@ def complete(
 
 
 def test_commands(complete: Complete) -> None:
-    assert complete("") == [*COMMANDS]
+    assert complete("") == [name for name, entry in COMMANDS.items() if entry.is_listed]
     assert complete("mod") == ["models"]
     assert complete("models", "") == ["list", "info", "verify", "add", "convert", "remove"]
     assert complete("eval", "s") == ["speed"]

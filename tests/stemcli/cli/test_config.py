@@ -91,7 +91,7 @@ def test_show_survives_invalid_values(
     ("key", "value", "sentence"),
     [
         ("format", "mp4", "Invalid value for format: 'mp4' is not one of 'wav', 'flac'"),
-        ("jobs", "0", "Invalid value for jobs: 0 is not in the range 1<=x<=64."),
+        ("jobs", "0", "Invalid value for jobs: '0' is not a whole number from 1 to 64"),
         ("device", "gpu", "Invalid value for device: 'gpu' is not a device. Try auto, cpu"),
         ("overwrite", "perhaps", "Invalid value for overwrite: 'perhaps' is not a valid boolean"),
         ("stems", ",", "Invalid value for stems: no name was given"),
@@ -125,7 +125,7 @@ def test_unknown_keys(command: list[str], run_stem: RunStem) -> None:
 GOOD = {
     "model": "melroformer", "phase_model": "runs/phase", "stems": "vocals,drums",
     "two_stems": "vocals", "output": "Stems", "filename": "{stem}/{track}.{ext}", "format": "mp3",
-    "bit_depth": "24", "bitrate": "192", "quality": "2", "clip_mode": "clamp",
+    "bit_depth": "24", "bitrate": "192", "quality": "2", "clip_mode": "clamp", "picture": "true",
     "skip_existing": "yes", "overwrite": "1", "overlap": "0.5", "segment": "1:30", "shifts": "2",
     "seed": "7", "device": "cuda:1", "precision": "bf16", "batch_size": "4", "jobs": "3",
     "retries": "2",

@@ -127,7 +127,9 @@ def test_a_failure_leaves_standard_output_empty(work: Path) -> None:
 )
 def test_wrong_usage(args: list[str], code: int, sentence: str, work: Path) -> None:
     done = pipe(*args)
-    assert (done.returncode, done.stdout) == (code, b"")
+    assert done.returncode == code
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert events == ["error"] * ("--json" in args)
     (line,) = [line for line in done.stderr.decode().splitlines() if line.startswith("Error: ")]
     assert sentence in line
     assert tree(work) == {"song.wav"}

@@ -98,7 +98,7 @@ def test_a_folder_points_to_batch(tmp_path: Path, run_stem: RunStem) -> None:
         (["--start", "60", "--end", "30"], "--end must come after --start"),
         (["--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
         (["--skip-existing", "--overwrite"], "contradict each other"),
-        (["--jobs", "0"], "0 is not in the range"),
+        (["--jobs", "0"], "is not a whole number from 1 to 64"),
         (["--shift", "2"], "No such option"),
     ],
     ids=" ".join,

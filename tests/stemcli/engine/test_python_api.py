@@ -177,7 +177,7 @@ LATER: dict[str, dict[str, Any]] = {
     "an unknown stem": {"stems": "guitar"},
     "one stem by two names": {"stems": ["instrumental", "accompaniment"]},
     "a device": {"device": "cuda:99"},
-    "an unknown field of the template": {"filename": "{title}/{stem}.{ext}"},
+    "an unknown field of the template": {"filename": "{mood}/{stem}.{ext}"},
     "a template without stem": {"filename": "{track}.{ext}"},
     "a template that leaves the folder": {"filename": "../{stem}.{ext}"},
     "another extension": {"filename": "{stem}.mp3"},

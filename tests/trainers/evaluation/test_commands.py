@@ -267,7 +267,7 @@ def with_parent(path: Path) -> Path:
         ("folder truth made --win nan", "nan is not a number"),
         ("folder truth made -o truth/one", "truth/one is in truth, among the songs"),
         ("speed --seconds nan", "nan is not a number"),
-        ("folder truth made --jobs 0", "0 is not in the range"),
+        ("folder truth made --jobs 0", "is not a whole number from 1 to 64"),
         (
             "compare made",
             "made has no scores. Use the --output folder of stem eval musdb or stem eval",
