@@ -177,7 +177,7 @@ def test_every_call_of_stem_parses(page: str) -> None:
         ("ray exec x.yaml 'A=1 stem train --workers'", "requires an argument"),
         ("ray job submit -- stem data sing songs", "sing"),
         ("stem doctor song.mp3", "unexpected"),
-        ("stem separate song.mp3 --shifts many", "'many' is not a valid integer"),
+        ("stem separate song.mp3 --shifts many", "'many' is not a whole number"),
     ],
 )
 def test_wrong_calls_by_hand(command: str, message: str) -> None:

@@ -67,9 +67,8 @@ class Blueprint:
             return cls(name, network, layer_tree(network))
         except ConfigError as error:
             known = {**registry.architecture(name).Config().to_dict(), **options}
-            raise ConfigError(
-                where, [with_values(each, known) for each in error.mistakes]
-            ) from error
+            mistakes = [with_values(each, known) for each in error.mistakes]
+            raise ConfigError(where, mistakes) from error
         except (RuntimeError, MemoryError) as error:
             # PyTorch counts the bytes of a tensor in 63 bits.
             mistake = "a network of this size cannot be described. Use smaller numbers"

@@ -64,7 +64,7 @@ def test_all_collisions_are_reported_together(tmp_path: Path) -> None:
         make_plan(tmp_path, *songs, filename="{stem}.{ext}")
     assert str(refusal.value).count(f"{songs[0]} and ") == 10
     assert f"{songs[0]} and {songs[10]} would both" in str(refusal.value)
-    assert "; and 1 more. Rename one of them" in str(refusal.value)
+    assert "; and 1 more. Add {track} to filename" in str(refusal.value)
     songs = make_songs(tmp_path, "x.mp3", "x.flac", "y.mp3", "y/vocals.wav")
     with pytest.raises(OutputError) as refusal:
         make_plan(tmp_path, *songs, output=str(tmp_path), existing="overwrite")

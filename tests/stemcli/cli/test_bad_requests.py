@@ -114,7 +114,7 @@ OPTIONS = {
     "time in words": Request("--start soon", 2, "'soon' is not a time. Try e.g. 90, 1:30"),
     "all overlap": Request("--overlap 1", 2, "1 is not at least 0 and below 1. Try e.g. 0.25"),
     "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
-    "no workers": Request("--jobs 0", 2, "--jobs.*range 1<=x<=64"),
+    "no workers": Request("--jobs 0", 2, "--jobs.*whole number from 1 to 64"),
     "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
     "no CUDA": Request("-d cuda", 2, r"No CUDA GPU .*\. Try --device cpu, or --device auto"),
 }
@@ -328,7 +328,7 @@ LIBRARIES = {
         folder_for_a_report,
     ),
     "report of an unknown kind": Request("--report r.txt", 2, "end in .json or .csv. Try e.g."),
-    "retries of the past": Request("--retries -1", 2, "--retries.*range 0<=x<=10"),
+    "retries of the past": Request("--retries -1", 2, "--retries.*whole number from 0 to 10"),
 }
 
 

@@ -75,7 +75,7 @@ def test_show_survives_invalid_values(
     monkeypatch.setenv("STEM_JOBS", "many")
     result = run_stem("config", "show")
     assert result.exit_code == 2
-    assert "Invalid value for STEM_JOBS: 'many' is not a valid integer range" in result.stderr
+    assert "Invalid value for STEM_JOBS: 'many' is not a whole number from 1 to 64" in result.stderr
     assert len([line for line in result.stdout.splitlines() if line]) == 1 + len(SETTINGS)
     assert run_stem("config", "get", "jobs").exit_code == 2
     assert run_stem("config", "get", "format").stdout == "wav\n"

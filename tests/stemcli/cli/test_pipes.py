@@ -5,6 +5,7 @@ Reference: the same song and the same stem as files. The engine is real, in real
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess

@@ -230,7 +230,7 @@ def test_a_numbered_gpu_does_not_apply_to_clusters(
         (
             "STEM_OVERWRITE",
             "perhaps",
-            "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is neither",
+            "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is",
         ),
         ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be at least 0.25 seconds"),
         ("STEM_MODEL", "melrofrmer", "Error: Unknown model 'melrofrmer': did you mean 'melrof"),
