@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,13 @@ SETTINGS_VARIABLE = "STEM_CONFIG"
 
 SETTINGS_NAME = "config.toml"
 """Name of that file in the configuration folder."""
+
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between attempts to replace a file that another program on Windows has open for a moment,
+such as a virus scanner."""
+
+CLOSE_PROGRAM = "Close the program that has it open"
+"""Advice for :func:`is_in_use`."""
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.part")
 """Names of files that :func:`staged` has not renamed yet."""
@@ -49,13 +57,30 @@ def staged(path: Path) -> Iterator[Path]:
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)
-        temporary.replace(path)
+        replace_file(temporary, path)
     except OSError as error:
         raise OutputError(
             f"Cannot write {path} ({error.strerror or error}). {_advice(error)}"
         ) from error
     finally:
         _remove(temporary)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file, replacing any file; on Windows, wait a moment for other programs."""
+    for pause in PAUSES if os.name == "nt" else ():
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    source.replace(target)
+
+
+def is_in_use(error: OSError) -> bool:
+    """Whether another program may have the file open, which Windows reports as this error."""
+    return os.name == "nt" and isinstance(error, PermissionError)
 
 
 def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
@@ -76,6 +101,8 @@ def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
 def _advice(error: OSError) -> str:
     if error.errno in NO_ROOM:
         return "Free some space there, or choose a folder on another disk"
+    if is_in_use(error):
+        return f"{CLOSE_PROGRAM}, or choose a writable folder"
     return "Choose a writable folder"
 
 
