@@ -122,6 +122,12 @@ def _remove(path: Path) -> None:
         return
 
 
+def is_null_device(path: Path) -> bool:
+    """Whether ``path`` is ``/dev/null``, or on Windows ``NUL`` in any case."""
+    name = str(path)
+    return name == os.devnull or (os.name == "nt" and name.upper() in ("NUL", r"\\.\NUL"))
+
+
 def has_home() -> bool:
     """Whether the user has a home folder."""
     return os.path.isabs(os.path.expanduser("~"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -115,6 +116,18 @@ def complete_environment() -> None:
 
 HOME = "USERPROFILE" if os.name == "nt" else "HOME"
 """The variable that names the home folder."""
+
+
+def find_program(name: str) -> str | None:
+    """Path of a program on PATH; None if there is none.
+
+    Windows would take one in the current folder first, where songs from elsewhere may be.
+    """
+    if os.name != "nt":
+        return shutil.which(name)
+    folders = (Path(folder.strip('"')) for folder in os.get_exec_path())
+    files = (folder / f"{name}.exe" for folder in folders if folder.is_absolute())
+    return next((str(file) for file in files if file.is_file()), None)
 
 
 def _name_temporary_folder() -> None:

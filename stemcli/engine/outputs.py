@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from model_zoo.errors import ConfigError, OutputError, nearest
-from model_zoo.option_names import option
+from model_zoo.option_names import SINGLE_QUOTES, is_in_single_quotes, option
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.write_errors import explain_write_errors
@@ -316,6 +316,8 @@ def _field_mistakes(template: str) -> list[str]:
 
 def _path_mistakes(template: str) -> list[str]:
     path = PurePath(template)
+    if is_in_single_quotes(template):
+        return [SINGLE_QUOTES]
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
     if path.anchor or ".." in path.parts:
