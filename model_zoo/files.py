@@ -23,6 +23,14 @@ SUFFIX = ".safetensors"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a full disk, an exhausted quota, or a file larger than allowed."""
 
+LONG_PATH = 220
+"""Characters of a path above which its length is a reason for Windows to find no file.
+
+Unless long paths are enabled, Windows takes 247 characters for a folder and 259 for a file
+(https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation); the name of a
+temporary file is up to 39 characters longer than that of the file.
+"""
+
 SETTINGS_VARIABLE = "STEM_CONFIG"
 """Environment variable that names the file of the user's settings."""
 
@@ -60,7 +68,7 @@ def staged(path: Path) -> Iterator[Path]:
         replace_file(temporary, path)
     except OSError as error:
         raise OutputError(
-            f"Cannot write {path} ({error.strerror or error}). {_advice(error)}"
+            f"Cannot write {path} ({error.strerror or error}). {_advice(path, error)}"
         ) from error
     finally:
         _remove(temporary)
@@ -83,6 +91,13 @@ def is_in_use(error: OSError) -> bool:
     return os.name == "nt" and isinstance(error, PermissionError)
 
 
+def is_too_long(path: Path, error: OSError) -> bool:
+    """Whether ``path`` cannot be written because of its length."""
+    if os.name == "nt" and error.errno == errno.ENOENT:
+        return len(str(path.absolute())) >= LONG_PATH
+    return error.errno == errno.ENAMETOOLONG
+
+
 def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
     """Remove temporary files of :func:`staged` that a killed process left in ``folder``.
 
@@ -98,7 +113,9 @@ def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
             _remove(path)
 
 
-def _advice(error: OSError) -> str:
+def _advice(path: Path, error: OSError) -> str:
+    if is_too_long(path, error):
+        return "Shorten the name, or choose a folder with a shorter path"
     if error.errno in NO_ROOM:
         return "Free some space there, or choose a folder on another disk"
     if is_in_use(error):

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from model_zoo.errors import OutputError
-from model_zoo.files import CLOSE_PROGRAM, is_in_use
+from model_zoo.files import CLOSE_PROGRAM, is_in_use, is_too_long
 from model_zoo.option_names import option
-
-LONG_PATH = 245
-"""Characters of a path above which its length is a reason for Windows to find no file.
-
-Unless long paths are enabled, Windows takes 247 characters for a folder and 259 for a file
-(https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation); the name of a
-temporary file is up to 15 characters longer than that of the file.
-"""
 
 
 @contextmanager
@@ -45,15 +35,9 @@ def write_advice(path: Path, error: OSError, elsewhere: str = "") -> str:
         error: what went wrong.
         elsewhere: how to choose another folder, which helps against most errors.
     """
-    if error.errno == errno.ENAMETOOLONG or _is_long_on_windows(path, error):
+    if is_too_long(path, error):
         return f"Shorten it with {option('filename')} or {option('output')}"
     elsewhere = elsewhere or f"Choose another folder with {option('output')}"
     if is_in_use(error):
         return f"{CLOSE_PROGRAM}, or {elsewhere[0].lower()}{elsewhere[1:]}"
     return elsewhere
-
-
-def _is_long_on_windows(path: Path, error: OSError) -> bool:
-    """Whether Windows, unless told otherwise, finds no file because of the length of its path."""
-    is_missing = os.name == "nt" and error.errno == errno.ENOENT
-    return is_missing and len(str(path.absolute())) >= LONG_PATH

@@ -72,6 +72,23 @@ def test_a_folder_of_another_user_is_refused(
         temporary_home()
 
 
+@pytest.mark.parametrize("length", [100, 250])
+def test_a_long_path_on_windows(
+    length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows finds no file whose path has more than 259 characters."""
+
+    def refuse(path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(Path, "touch", refuse)
+    advice = "Shorten the name" if length > 200 else "Choose a writable"
+    path = tmp_path / ("a" * (length - len(str(tmp_path))))
+    with pytest.raises(OutputError, match=advice), files.staged(path):
+        pytest.fail("the file was created")
+
+
 @pytest.mark.parametrize("refusals", [0, 3, 99])
 def test_a_virus_scanner_has_the_file_open(
     refusals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,7 +27,7 @@ from model_zoo.errors import (
     UsageError,
 )
 from stemcli import process, streams
-from stemcli.audio import write_errors, writer
+from stemcli.audio import writer
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.info import require_file
 from stemcli.batch import library
@@ -269,6 +269,6 @@ def test_every_writer_says_that_a_path_is_too_long(
     monkeypatch.setattr(Path, "mkdir", lambda path, **how: None)
     path = tmp_path / folder / "song.wav"
     for name, advice in (("posix", "another folder"), ("nt", "Shorten it with filename or output")):
-        monkeypatch.setattr(write_errors, "os", SimpleNamespace(name=name))
+        monkeypatch.setattr(files, "os", SimpleNamespace(name=name))
         with pytest.raises(OutputError, match=advice):
             writer.open_writer(path, 8000, 1, OutputFormat("wav", depth="16"))

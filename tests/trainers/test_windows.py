@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo import option_names
+from model_zoo import files, option_names
 from model_zoo.errors import ConfigError, OutputError
 from model_zoo.weights import save
 from stemcli import printable, remote_path
@@ -256,7 +256,7 @@ def test_urls_of_files_on_windows(url: str, path: str, monkeypatch: pytest.Monke
 
 
 def test_a_long_path_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_errors, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
     path = Path("/", "long" * 70, "song.wav")
     with pytest.raises(OutputError, match="Shorten it"), write_errors.explain_write_errors(path):
         raise FileNotFoundError(2, "No such file or directory", str(path))
