@@ -101,6 +101,11 @@ class Output:
     attempt: int
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether the file is complete under its temporary name."""
+        return self.content is not None and self.content.is_in(self.temporary)
+
+    @property
     def is_whole(self) -> bool:
         """Whether the file is unchanged since it was written."""
         return self.content is not None and self.content.is_in(self.path)

@@ -63,7 +63,7 @@ def recover(journal: Journal) -> None:
 def _put_in_place(entry: JournalEntry) -> Iterator[bool]:
     """Rename complete stems; for each stem, yield whether it is complete under its final name."""
     for output in entry.latest:
-        is_waiting = output.content is not None and output.content.is_in(output.temporary)
+        is_waiting = output.is_waiting
         if is_waiting:
             replace_file(output.temporary, output.path)
         yield is_waiting or output.is_whole

@@ -216,9 +216,10 @@ class _BatchRun:
         """Record the older files again that stayed because the new ones could not replace them."""
         earlier = self.earlier.pop(name, {})
         if self.journal and earlier and (entry := self.journal.find(name)):
-            kept = [file.path for file in entry.latest if not file.is_whole]
-            rows = [(path, path, earlier.get(path, UNREAD)) for path in kept]
-            self.journal.record(name, rows, "begun")
+            lost = [file for file in entry.latest if not file.is_whole and not file.is_waiting]
+            if lost:  # files that wait under temporary names are renamed by the next run
+                rows = [(file.path, file.path, earlier.get(file.path, UNREAD)) for file in lost]
+                self.journal.record(name, rows, "begun")
 
     def _report(self, task: SongTask, *what: Any, **measured: Any) -> TrackReport:
         """Return the report of a song, with its notices."""
