@@ -82,7 +82,7 @@ class UnknownNameError(UsageError):
         if near and few:
             advice += f" Known: {', '.join(names)}."
         if is_in_single_quotes(name):
-            advice = f"{SINGLE_QUOTES}."
+            instead = f"{SINGLE_QUOTES}."
         message = f"Unknown {kind} {name[:LONGEST_NAME]!r}: {instead or advice}"
         super().__init__(message + (f" See: {hint}" if hint else ""))
         self.name = name
