@@ -33,7 +33,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import ClassVar
 
-from model_zoo.option_names import option, setting
+from model_zoo.option_names import SINGLE_QUOTES, is_in_single_quotes, option, quoted, setting
 
 SHORTEST_PART = 4
 """Characters that a name must have to match as a part of another name."""
@@ -81,6 +81,8 @@ class UnknownNameError(UsageError):
         advice = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
         if near and few:
             advice += f" Known: {', '.join(names)}."
+        if is_in_single_quotes(name):
+            instead = f"{SINGLE_QUOTES}."
         message = f"Unknown {kind} {name[:LONGEST_NAME]!r}: {instead or advice}"
         super().__init__(message + (f" See: {hint}" if hint else ""))
         self.name = name
@@ -173,7 +175,7 @@ class MissingExtraError(StemError):
     """An optional part of the program is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed. Try: pip install 'stemcli[{extra}]'")
+        super().__init__(f"{what} is not installed. Try: pip install {quoted(f'stemcli[{extra}]')}")
         self.extra = extra
 
 

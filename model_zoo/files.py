@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +23,26 @@ SUFFIX = ".safetensors"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a full disk, an exhausted quota, or a file larger than allowed."""
 
+LONG_PATH = 220
+"""Characters of a path above which its length is a reason for Windows to find no file.
+
+Unless long paths are enabled, Windows takes 247 characters for a folder and 259 for a file
+(https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation); the name of a
+temporary file is up to 39 characters longer than that of the file.
+"""
+
 SETTINGS_VARIABLE = "STEM_CONFIG"
 """Environment variable that names the file of the user's settings."""
 
 SETTINGS_NAME = "config.toml"
 """Name of that file in the configuration folder."""
+
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between attempts to replace a file that another program on Windows has open for a moment,
+such as a virus scanner."""
+
+CLOSE_PROGRAM = "Close the program that has it open"
+"""Advice for :func:`is_in_use`."""
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.part")
 """Names of files that :func:`staged` has not renamed yet."""
@@ -49,13 +65,37 @@ def staged(path: Path) -> Iterator[Path]:
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)
-        temporary.replace(path)
+        replace_file(temporary, path)
     except OSError as error:
         raise OutputError(
-            f"Cannot write {path} ({error.strerror or error}). {_advice(error)}"
+            f"Cannot write {path} ({error.strerror or error}). {_advice(path, error)}"
         ) from error
     finally:
         _remove(temporary)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file, replacing any file; on Windows, wait a moment for other programs."""
+    for pause in PAUSES if os.name == "nt" else ():
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    source.replace(target)
+
+
+def is_in_use(error: OSError) -> bool:
+    """Whether another program may have the file open, which Windows reports as this error."""
+    return os.name == "nt" and isinstance(error, PermissionError)
+
+
+def is_too_long(path: Path, error: OSError) -> bool:
+    """Whether ``path`` cannot be written because of its length."""
+    if os.name == "nt" and error.errno == errno.ENOENT:
+        return len(str(path.absolute())) >= LONG_PATH
+    return error.errno == errno.ENAMETOOLONG
 
 
 def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
@@ -73,9 +113,13 @@ def remove_unfinished(folder: Path, is_ours: Container[str]) -> None:
             _remove(path)
 
 
-def _advice(error: OSError) -> str:
+def _advice(path: Path, error: OSError) -> str:
+    if is_too_long(path, error):
+        return "Shorten the name, or choose a folder with a shorter path"
     if error.errno in NO_ROOM:
         return "Free some space there, or choose a folder on another disk"
+    if is_in_use(error):
+        return f"{CLOSE_PROGRAM}, or choose a writable folder"
     return "Choose a writable folder"
 
 
@@ -93,6 +137,12 @@ def _remove(path: Path) -> None:
     except OSError:
         # The folder could not be created or entered, so nothing is left in it.
         return
+
+
+def is_null_device(path: Path) -> bool:
+    """Whether ``path`` is ``/dev/null``, or on Windows ``NUL`` in any case."""
+    name = str(path)
+    return name == os.devnull or (os.name == "nt" and name.upper() in ("NUL", r"\\.\NUL"))
 
 
 def has_home() -> bool:

@@ -9,12 +9,13 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
+from stemcli.process import finished
 from stemcli.remote_path import UrlPath
 
 LIMIT = "STEM_INPUT_LIMIT"
@@ -27,7 +28,6 @@ STDIN = "stdin"
 """Name of the song that is read from standard input."""
 
 BLOCK = 2**20  # bytes
-POLL = 0.1  # seconds
 
 
 def input_limit() -> int:
@@ -72,10 +72,7 @@ def fetch(url: str | UrlPath, target: Path, ended: threading.Event | None = None
     stop = threading.Event()
     result = _in_background(lambda: _fetch(url, target, stop))
     try:
-        while not wait([result], POLL).done:
-            if ended and ended.is_set():
-                raise KeyboardInterrupt
-        return result.result()
+        return next(finished([result], ended)).result()
     finally:
         stop.set()
 

@@ -1,22 +1,56 @@
-"""Process-wide helpers: environment variables, held signals, and objects that are closed."""
+"""Process-wide helpers: environment variables, waits, held signals, objects that are closed."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from model_zoo.errors import OutputError
 from model_zoo.files import has_home, temporary_home
+
+POLL = 0.1
+"""Seconds between looks; Ctrl-C takes that long on Windows."""
+
+T = TypeVar("T")
+
+
+def finished(
+    futures: Iterable[Future[T]], ended: threading.Event | None = None
+) -> Generator[Future[T]]:
+    """Yield futures as they finish; Ctrl-C in the main thread ends the wait.
+
+    On Windows, Ctrl-C does not wake a thread that waits without a time limit
+    (``PyThread_acquire_lock_timed`` in CPython's thread_nt.h). No future is kept here.
+
+    Args:
+        futures: are iterated over before the first wait.
+        ended: when it is set, the wait ends with a KeyboardInterrupt.
+    """
+    done: SimpleQueue[Future[T]] = SimpleQueue()
+    count = 0
+    for future in futures:
+        future.add_done_callback(done.put)
+        count += 1
+        del future
+    while count:
+        with suppress(Empty):
+            yield done.get(timeout=POLL)
+            count -= 1
+        if ended and ended.is_set():
+            raise KeyboardInterrupt
 
 
 class Closing:
@@ -82,6 +116,18 @@ def complete_environment() -> None:
 
 HOME = "USERPROFILE" if os.name == "nt" else "HOME"
 """The variable that names the home folder."""
+
+
+def find_program(name: str) -> str | None:
+    """Path of a program on PATH; None if there is none.
+
+    Windows would take one in the current folder first, where songs from elsewhere may be.
+    """
+    if os.name != "nt":
+        return shutil.which(name)
+    folders = (Path(folder.strip('"')) for folder in os.get_exec_path())
+    files = (folder / f"{name}.exe" for folder in folders if folder.is_absolute())
+    return next((str(file) for file in files if file.is_file()), None)
 
 
 def _name_temporary_folder() -> None:

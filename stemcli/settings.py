@@ -7,13 +7,14 @@ docs/settings.md follow from it. Only the command line reads them; the Python in
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from model_zoo.errors import ConfigError, OutputError, UnknownNameError, UsageError, nearest
-from model_zoo.files import SETTINGS_VARIABLE, settings_file, staged
+from model_zoo.files import SETTINGS_VARIABLE, is_null_device, settings_file, staged
 from model_zoo.parsing import MOST_TOML, parse_toml, read_text, shortened, shown
 
 PREFIX = "STEM_"
@@ -90,6 +91,12 @@ SETTINGS = {
 
 SEE = "stem config show"
 
+BACKSLASHES = (
+    r"write a path with single quotes, with \\ or with /, because \ has a meaning between double "
+    r"quotes: output = 'D:\Stems'"
+)
+"""Advice for paths of Windows in a settings file."""
+
 
 def find_setting(name: str) -> Setting:
     """The setting of a name; ``bit-depth`` and ``--bit-depth`` are ``bit_depth`` too.
@@ -140,7 +147,7 @@ def _parse(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> str:
-    if str(file) == os.devnull or _is_in_a_closed_folder(file):
+    if is_null_device(file) or _is_in_a_closed_folder(file):
         return ""
     try:
         return read_text(file, MOST_TOML).removeprefix("\ufeff")  # Notepad's byte order mark
@@ -183,6 +190,8 @@ def parse_toml_of(file: Path, text: str) -> dict[str, Any]:
     except ValueError as error:
         why = shortened(str(error), 200)
         advice = """correct it there (text has quotes: format = "flac"), or remove the file"""
+        if "\\" in text:
+            advice += f"; {BACKSLASHES}"
         raise ConfigError(
             f"The settings in {file}", [f"the file is not valid TOML ({why}); {advice}"]
         ) from error
@@ -203,8 +212,16 @@ def _key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
         found[key] = name
 
 
+def _refuse_control_characters(value: Any) -> None:
+    r"""Refuse what ``"C:\temp"`` is in TOML; raises ValueError."""
+    texts = value if isinstance(value, list) else [value]
+    if any(re.search(r"[\x00-\x1f\x7f]", text) for text in texts if isinstance(text, str)):
+        raise ValueError(f"holds control characters, found {shown(value)}; {BACKSLASHES}")
+
+
 def _typed(setting: Setting, value: Any) -> str | list[str]:
     """``value`` as it would be typed on the command line; raises ValueError for a wrong type."""
+    _refuse_control_characters(value)
     if setting.kind == "list" and isinstance(value, list):
         if not value or not all(isinstance(item, str) and item for item in value):
             raise ValueError(f"must be a list of names, found {shown(value)}")
@@ -266,7 +283,7 @@ def _document(file: Path) -> Any:
 
 
 def _write(file: Path, document: Any) -> None:
-    if str(file) == os.devnull:
+    if is_null_device(file):
         raise OutputError(f"{file} cannot hold settings. Set STEM_CONFIG to a file, or unset it")
     with staged(file.resolve()) as temporary:  # a link to a file elsewhere stays a link
         temporary.write_text(document.as_string(), encoding="utf-8")
@@ -290,6 +307,16 @@ def split_list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
+def tidy_variables(environment: MutableMapping[str, str]) -> None:
+    """Remove what ``set STEM_FORMAT="flac" `` in cmd leaves: spaces at the ends, and quotes."""
+    for name in [name for name in environment if name.startswith(PREFIX)]:
+        text = environment[name].strip()
+        is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
+        tidy = text[1:-1] if is_quoted else text
+        if tidy != environment[name]:
+            environment[name] = tidy
+
+
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
     """Variables that begin like ours but are not; each with the nearest of ours, or None."""
     known = {setting.variable for setting in SETTINGS.values()} | {*OTHER_VARIABLES}
@@ -311,6 +338,7 @@ __all__ = [
     "remove_setting",
     "settings_file",
     "split_list",
+    "tidy_variables",
     "unknown_variables",
     "write_setting",
 ]

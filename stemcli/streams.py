@@ -44,7 +44,12 @@ def secure_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, _nowhere("w"))
-        elif stream is getattr(sys, f"__{name}__") and not _is_windows_console(stream):
+        elif stream is not getattr(sys, f"__{name}__"):
+            continue
+        elif _is_windows_console(stream):
+            # The null device counts as a console too, but has the encoding of a file.
+            stream.reconfigure(errors="backslashreplace")
+        else:
             setattr(sys, name, _secured(stream, is_status=name == "stderr"))
 
 

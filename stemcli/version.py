@@ -9,6 +9,8 @@ from hashlib import sha256
 from importlib import metadata, util
 from pathlib import Path
 
+from model_zoo.option_names import quoted
+
 PACKAGES = ("model_zoo", "stemcli", "trainers")
 KINDS = (".py", ".toml", ".yaml")
 """Extensions of the files that count as code; weights have their own checksums."""
@@ -68,7 +70,7 @@ def how_to_install(other: str = "", extras: str = "cluster") -> str:
     requirement = f"stemcli[{extras}]" + (f"=={number()}" if number() else "")
     if number() and other.partition("+")[0] == number():
         return "Install the same code on all machines"
-    return f"Run there: pip install '{requirement}'"
+    return f"Run there: pip install {quoted(requirement)}"
 
 
 def _sources(folder: Path) -> list[Path]:

@@ -29,6 +29,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click.core
+
 PACKAGES = ("model_zoo", "stemcli", "trainers")
 
 MODULES = """
@@ -173,19 +175,23 @@ def imitate_windows() -> None:
     real, seen = builtins.__import__, seen_modules()
     plain_os = Seen(os, {"open": open_file, "fsync": fsync})
 
-    def imported(name: str, scope: Any = None, *rest: Any) -> Any:
-        module = str((scope or {}).get("__name__", ""))
+    def imported(
+        name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
+        module = str((globals or {}).get("__name__", ""))
+        rest = (globals, locals, fromlist, level)
         if module.split(".", maxsplit=1)[0] not in PACKAGES:
-            return real(name, scope, *rest)
+            return real(name, *rest)
         if name in UNIX_MODULES:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         if name == "msvcrt":
             return MSVCRT
         if name == "os" and module in KEEPS_OS_NAME:
             return plain_os
-        return seen[name] if name in seen else real(name, scope, *rest)
+        return seen[name] if name in seen else real(name, *rest)
 
     builtins.__import__ = imported
+    click.core.os = seen["os"]  # it expands patterns in arguments on Windows
     multiprocessing.set_start_method("spawn")
     sys.addaudithook(refuse_open_files)
 
@@ -225,8 +231,9 @@ def run(command: list[str]) -> int:
     """The exit code of a command."""
     from stemcli.cli.app import stem
 
+    sys.argv[1:] = command
     try:
-        stem.main(command, prog_name="stem")
+        stem.main(prog_name="stem")
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -45,6 +45,10 @@ HOME_VARIABLE = "STEM_HOME"
 MOST_OVERLAP = 0.95
 """Largest overlap; every sample is then separated twenty times."""
 
+DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?")
+"""Names of files that Windows reserves
+(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
+
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
 
@@ -274,6 +278,10 @@ def check_new_name(name: str, option: str = "") -> None:
         )
     if not NAME_RULE.fullmatch(name):
         raise ConfigError(option, [_name_mistake(name)])
+    if DEVICE.fullmatch(name) or name.endswith("."):
+        raise ConfigError(
+            option, [f"{name!r} is not a valid file name on Windows. Use another, e.g. my-model"]
+        )
     if _is_settings(zoo_home() / f"{name}.toml"):
         raise ConfigError(
             option, [f"{name!r} names the file of your settings. Use another, e.g. my-{name}"]

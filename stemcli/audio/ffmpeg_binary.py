@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from functools import cache
 from typing import IO
@@ -12,6 +11,7 @@ from typing import IO
 from model_zoo.errors import FfmpegMissingError
 from model_zoo.option_names import setting
 from stemcli.audio.ffmpeg_process import MOST_LOG
+from stemcli.process import find_program
 
 START_TIMEOUT_S = 20.0
 """Seconds for a program to print its version."""
@@ -23,7 +23,7 @@ def find_ffmpeg() -> str:
     Raises:
         FfmpegMissingError: neither starts.
     """
-    system = shutil.which("ffmpeg")
+    system = find_program("ffmpeg")
     problem = fault(system) if system else ""
     if system and not problem:
         return system
@@ -35,7 +35,7 @@ def find_ffmpeg() -> str:
 
 def broken_ffmpeg() -> str:
     """A sentence about an ffmpeg on PATH that does not start; empty if it works or is missing."""
-    system = shutil.which("ffmpeg")
+    system = find_program("ffmpeg")
     problem = fault(system) if system else ""
     return f"the ffmpeg on PATH, {system}, does not start ({problem})" if problem else ""
 

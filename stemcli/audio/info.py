@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
-from model_zoo.option_names import Verbatim, quoted, setting
+from model_zoo.option_names import SINGLE_QUOTES, Verbatim, is_in_single_quotes, quoted, setting
 from stemcli.audio.allowed_formats import READABLE
 from stemcli.audio.other_files import OtherFile
 
@@ -271,6 +271,8 @@ def _missing(path: Path) -> str:
     if address:
         url = "/".join(address.groups())
         return f"{url} is a URL, which Stem cannot read. Download it and use the file"
+    if is_in_single_quotes(str(path)) or is_in_single_quotes(path.name):
+        return f"There is no file {path}: {SINGLE_QUOTES}"
     near = _sibling(path)
     return f"There is no file {path}: " + (
         f"did you mean {near!r}?" if near else "check the name and the folder."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -17,15 +16,20 @@ import soundfile
 from numpy.typing import NDArray
 
 from model_zoo.errors import EncodeError, OutputError
+from model_zoo.files import replace_file
 from model_zoo.option_names import option, setting
 from stemcli.audio.encoders import Sink, encoder_notice, open_sink
 from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
+from stemcli.audio.write_errors import write_advice
 
 Block = NDArray[np.float32]
 
 TOKEN = 4
 """Random bytes in the name of a temporary file."""
+
+PART, OLDER = "part", "old"
+"""Part of the names of files that are not complete, and of older files that are replaced."""
 
 SYSTEM_ERROR = 2
 """libsndfile's code for errors of the file system (``SF_ERR_SYSTEM`` in sndfile.h)."""
@@ -99,7 +103,7 @@ class AudioWriter:
         """Finish the file if it is open, and rename it to its final name, replacing any file."""
         self.close()
         with self._explain_write_errors():
-            os.replace(self.temporary, self.path)
+            replace_file(self.temporary, self.path)
         self._state = "committed"
 
     def discard(self) -> None:
@@ -129,10 +133,10 @@ class AudioWriter:
             reason = getattr(error, "strerror", None) or str(error)
             if getattr(error, "code", None) == SYSTEM_ERROR:
                 reason = "the disk is full or write permission is missing"
-            raise OutputError(
-                f"{self.path} cannot be written ({reason}). Use {option('output')} with "
-                "another folder"
-            ) from error
+            known = error if isinstance(error, OSError) else OSError()
+            elsewhere = f"Use {option('output')} with another folder"
+            advice = write_advice(self.path, known, elsewhere)
+            raise OutputError(f"{self.path} cannot be written ({reason}). {advice}") from error
 
 
 def open_writer(
@@ -155,17 +159,22 @@ def open_writer(
     return AudioWriter(Path(path), sample_rate, channels, format)
 
 
-def leftovers(path: Path) -> list[Path]:
-    """Temporary files of ``path``, left by a killed process or in use by a running one."""
+def leftovers(path: Path, kind: str = PART) -> list[Path]:
+    """Temporary files of ``path``, left by a killed process or in use by a running one.
+
+    Args:
+        path: final path.
+        kind: :data:`PART`, or :data:`OLDER` for what :func:`aside` named.
+    """
     folder = path.parent
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     files = map(path.with_name, names)
-    return [file for file in files if is_temporary_of(file, path)]
+    return [file for file in files if is_temporary_of(file, path, kind)]
 
 
-def is_temporary_of(temporary: PurePath, path: PurePath) -> bool:
-    """Whether :func:`beside` may have returned ``temporary`` for ``path``."""
-    begin, end = _temporary_name(path)
+def is_temporary_of(temporary: PurePath, path: PurePath, kind: str = PART) -> bool:
+    """Whether ``temporary`` may be a name for ``path`` of :func:`beside`, or of another kind."""
+    begin, end = _temporary_name(path, kind)
     token = f"[0-9a-f]{{{2 * TOKEN}}}"
     rule = f"{re.escape(begin)}{token}{re.escape(end)}"
     return temporary.parent == path.parent and bool(re.fullmatch(rule, temporary.name, re.DOTALL))
@@ -173,13 +182,19 @@ def is_temporary_of(temporary: PurePath, path: PurePath) -> bool:
 
 def beside(path: Path) -> Path:
     """A new hidden name in the same folder, for a file that is not complete."""
-    begin, end = _temporary_name(path)
+    begin, end = _temporary_name(path, PART)
     return path.with_name(f"{begin}{secrets.token_hex(TOKEN)}{end}")
 
 
-def _temporary_name(path: PurePath) -> tuple[str, str]:
+def aside(path: Path) -> Path:
+    """A new hidden name in the same folder, for an older file while it is being replaced."""
+    begin, end = _temporary_name(path, OLDER)
+    return path.with_name(f"{begin}{secrets.token_hex(TOKEN)}{end}")
+
+
+def _temporary_name(path: PurePath, kind: str) -> tuple[str, str]:
     """The text before and after the random part; a long name is cut to stay valid."""
-    return f".{path.stem[:40]}.", f".part{path.suffix}"
+    return f".{path.stem[:40]}.", f".{kind}{path.suffix}"
 
 
 def _notices(format: OutputFormat, requested: int, rate: int) -> list[str]:

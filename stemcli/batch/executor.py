@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import EventHandler
 from stemcli.engine.options import Options
-from stemcli.engine.outputs import Ready, StagedFiles
-from stemcli.engine.spool import explain_write_errors
+from stemcli.engine.outputs import Ready
+from stemcli.engine.publish import StagedFiles, publish_files
+from stemcli.process import finished
 from stemcli.remote_path import UrlPath, as_path
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class LocalExecutor:
             # No list of them is kept: errors hold the frames, and so the arrays, of their songs.
             futures = (pool.submit(self._try, task, replace, callbacks) for task in tasks)
             try:
-                for future in as_completed(futures):
+                for future in finished(futures):
                     yield future.result()
             except BaseException as error:
                 self._stop(error)
@@ -343,7 +344,7 @@ def open_local(
 
 
 def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
-    """Give complete stems their names; all of them, or none.
+    """Give complete stems their names; all of them, or none. After an error they are removed.
 
     Args:
         stems: under temporary names, and noted down already.
@@ -353,17 +354,13 @@ def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:
         OutputError: a folder cannot be written.
         StorageError: a URL cannot be reached.
     """
-    renamed: list[Path] = []
     try:
-        for temporary, path, _ in stems:
-            with explain_write_errors(path):
-                temporary.replace(path)
-            renamed.append(path)
+        publish_files([(made.temporary, made.path) for made in stems])
     except BaseException:
-        for path in (*(made.temporary for made in stems), *renamed):
-            path.unlink(missing_ok=True)
+        for made in stems:
+            made.temporary.unlink(missing_ok=True)
         raise
-    behind_urls = [path for path in renamed if isinstance(path, UrlPath)]
+    behind_urls = [made.path for made in stems if isinstance(made.path, UrlPath)]
     if steps and behind_urls:
         steps.on_written([WrittenStem(path, path, Content.of(path)) for path in behind_urls])
 

@@ -46,6 +46,7 @@ from stemcli.batch.records import (
     stored,
     to_bytes,
     to_text,
+    turn_backslashes,
 )
 from stemcli.process import Closing
 from stemcli.remote_path import UrlPath, as_path
@@ -79,9 +80,6 @@ CREATE TABLE output (
     PRIMARY KEY (place, path)
 );
 """
-
-STORED_PATHS = (("song", "place"), ("output", "place"), ("output", "path"), ("output", "temporary"))
-"""Tables and columns with paths below a folder."""
 
 
 class Journal(Closing):
@@ -178,6 +176,10 @@ class Journal(Closing):
 
     def ready(self, name: str, stems: Iterable[tuple[Path, Path, Content]]) -> None:
         """Record that all stems are complete: their temporary and final paths and their content."""
+        self.record(name, stems, "ready")
+
+    def record(self, name: str, stems: Iterable[tuple[Path, Path, Content]], state: State) -> None:
+        """Record the paths and content of stems, and the state of their song."""
         rows = [
             (self._below(temporary), *content, stored(name), self._below(path))
             for temporary, path, content in stems
@@ -188,7 +190,7 @@ class Journal(Closing):
                 " WHERE place = ? AND path = ?",
                 rows,
             )
-            self._set(database, name, "ready")
+            self._set(database, name, state)
 
     def done(self, name: str, audio_seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
         """Record that all stems have their final names, and the times if known."""
@@ -305,7 +307,7 @@ class Journal(Closing):
         check_database(connection, SCHEMA, budget)
         connection.execute("PRAGMA query_only = OFF")
         if has_backslashes():
-            _turn_backslashes(connection)
+            turn_backslashes(connection)
 
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:
@@ -385,15 +387,6 @@ def _lock(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN EXCLUSIVE")
-
-
-def _turn_backslashes(connection: sqlite3.Connection) -> None:
-    """Convert paths that earlier versions wrote on Windows to forward slashes."""
-    for table, column in STORED_PATHS:
-        connection.execute(
-            f"UPDATE OR REPLACE {table} SET {column} = CAST(replace({column}, '\\', '/') AS BLOB)"
-            f" WHERE instr({column}, x'5c')"
-        )
 
 
 def _content(row: sqlite3.Row) -> Content:

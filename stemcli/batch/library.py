@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,6 +71,9 @@ def _key(path: Path) -> str:
     folder = path.parent if isinstance(path, UrlPath) else real(path.parent)
     return folded(str(folder / path.name))
 
+
+OF_WINDOWS = frozenset({"$recycle.bin", "system volume information"})
+"""Folders in the root of every drive of Windows, in lower case."""
 
 WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -144,7 +148,7 @@ class LibraryScan:
 
     Attributes:
         songs: in the order of their paths.
-        hidden: number of files and folders whose name begins with a dot.
+        hidden: number of files and folders that are hidden: by a dot, or on Windows.
         other: number of files that are not audio, by their extension, or by their first bytes if
             other kinds of files share that extension.
         excluded: number of songs that the patterns excluded.
@@ -237,7 +241,9 @@ def matches(pattern: str, path: PurePath) -> bool:
 
     A pattern without a slash is matched with the name of the file and of each of its folders; a
     pattern with a slash is matched with the whole path. Case and Unicode composition are ignored.
+    On Windows a backslash is a slash.
     """
+    pattern = pattern.replace("\\", "/") if os.name == "nt" else pattern
     rule = _to_regex(pattern)
     candidates = [path.as_posix()] if "/" in pattern else path.parts
     return any(rule.fullmatch(folded(candidate)) for candidate in candidates)
@@ -310,7 +316,7 @@ class _Walk:
         if folder != Path() and os.path.isfile(path / NAME) and not self._has_songs(path, folder):
             return
         for entry in self._entries(path):
-            if entry.name.startswith("."):
+            if _is_hidden(entry):
                 self.found.hidden += 1
             elif _is_folder(entry):
                 queue = self.linked if entry.is_symlink() else self.pending
@@ -339,6 +345,22 @@ class _Walk:
                 yield from sorted(entries, key=lambda entry: entry.name)
         except OSError:
             self.found.unreadable.append(path)
+
+
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
+    """Whether the name begins with a dot or is Windows's own, or the file is hidden there.
+
+    The attribute ``system`` says nothing: folders with an icon of their own have it.
+    """
+    if entry.name.startswith(".") or entry.name.casefold() in OF_WINDOWS:
+        return True
+    if os.name != "nt":
+        return False
+    try:
+        attributes = getattr(entry.stat(follow_symlinks=False), "st_file_attributes", 0)
+    except OSError:
+        return False
+    return bool(attributes & stat.FILE_ATTRIBUTE_HIDDEN)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

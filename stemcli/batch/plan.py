@@ -16,9 +16,9 @@ from typing import Protocol
 
 from model_zoo.errors import OutputError
 from model_zoo.option_names import option, setting
+from stemcli.audio.write_errors import explain_write_errors
 from stemcli.batch.library import LibrarySong
 from stemcli.engine.options import Options
-from stemcli.engine.spool import explain_write_errors
 from stemcli.engine.tag_fields import TAG_FIELDS
 from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
 

@@ -8,6 +8,7 @@ on every system. Names that are not valid text keep their bytes (PEP 383).
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
@@ -98,6 +99,11 @@ class Output:
     temporary: Path
     content: Content | None
     attempt: int
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the file is complete under its temporary name."""
+        return self.content is not None and self.content.is_in(self.temporary)
 
     @property
     def is_whole(self) -> bool:
@@ -200,3 +206,16 @@ def _is_special_on_windows(path: PureWindowsPath) -> bool:
     """
     has_colon = any(":" in part for part in path.parts)
     return bool(path.anchor) or has_colon or any(not part.strip(". ") for part in path.parts)
+
+
+STORED_PATHS = (("song", "place"), ("output", "place"), ("output", "path"), ("output", "temporary"))
+"""Tables and columns with paths below a folder."""
+
+
+def turn_backslashes(connection: sqlite3.Connection) -> None:
+    """Convert paths that earlier versions wrote on Windows to forward slashes."""
+    for table, column in STORED_PATHS:
+        connection.execute(
+            f"UPDATE OR REPLACE {table} SET {column} = CAST(replace({column}, '\\', '/') AS BLOB)"
+            f" WHERE instr({column}, x'5c')"
+        )

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import OutputError
+from model_zoo.files import replace_file
 from model_zoo.option_names import option
-from stemcli.audio.writer import leftovers
+from stemcli.audio.writer import OLDER, leftovers
 from stemcli.batch.journal import Journal
 from stemcli.batch.plan import SongTask, refuse_existing
-from stemcli.batch.records import JournalEntry
+from stemcli.batch.records import Content, JournalEntry
 from stemcli.engine.options import Options
 from stemcli.remote_path import UrlPath, is_taken, is_there, real
 
@@ -51,6 +52,7 @@ def recover(journal: Journal) -> None:
                 journal.done(name)
             else:
                 _clean(entry)
+            _settle_older(name, entry, journal)
         except OSError as error:
             raise OutputError(
                 f"{error.filename}, left by a run that was killed, cannot be moved or removed "
@@ -61,9 +63,9 @@ def recover(journal: Journal) -> None:
 def _put_in_place(entry: JournalEntry) -> Iterator[bool]:
     """Rename complete stems; for each stem, yield whether it is complete under its final name."""
     for output in entry.latest:
-        is_waiting = output.content is not None and output.content.is_in(output.temporary)
+        is_waiting = output.is_waiting
         if is_waiting:
-            output.temporary.replace(output.path)
+            replace_file(output.temporary, output.path)
         yield is_waiting or output.is_whole
 
 
@@ -71,6 +73,21 @@ def _clean(entry: JournalEntry) -> None:
     for output in entry.latest:
         for file in leftovers(output.path):
             file.unlink(missing_ok=True)
+
+
+def _settle_older(name: str, entry: JournalEntry, journal: Journal) -> None:
+    """Remove older files that were being replaced; those without a newer one get their name back.
+
+    They are recorded as stems of their song again, so that they do not count as edited.
+    """
+    for output in entry.latest:
+        for file in leftovers(output.path, OLDER):
+            if is_taken(output.path):
+                file.unlink(missing_ok=True)
+                continue
+            replace_file(file, output.path)
+            content = Content.of(output.path)
+            journal.record(name, [(output.path, output.path, content)], "begun")
 
 
 def decide(

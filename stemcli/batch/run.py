@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import describe_error
@@ -123,6 +124,7 @@ class _BatchRun:
         self.settings = ""
         self.tasks: dict[str, SongTask] = {}
         self.notices: dict[str, list[str]] = {}
+        self.earlier: dict[str, dict[Path, Content]] = {}
 
     def decide(self, tasks: Sequence[SongTask], options: Options) -> list[ResumeDecision]:
         """Decide about each song; with a journal, stems that it records may be replaced."""
@@ -164,9 +166,14 @@ class _BatchRun:
         reports = {each.task.name: self._skip(each.task, each.skip) for each in skipped}
         tasks = [decision.task for decision in decisions if not decision.skip]
         run = self.executor.run(tasks, replace=self.replace, callbacks=self._callbacks)
-        with closing(run) as results:
-            for result in results:
-                reports[result.task.name] = self._finish(result)
+        try:
+            with closing(run) as results:
+                for result in results:
+                    reports[result.task.name] = self._finish(result)
+        except (KeyboardInterrupt, SystemExit, _HandlerError):
+            for name in [*self.earlier]:
+                self._restore(name)
+            raise
         return [reports[decision.task.name] for decision in decisions]
 
     def retry_failed(
@@ -190,6 +197,7 @@ class _BatchRun:
             return self._fail(task, result.error, took)
         if result.skipped:
             return _report(task, "skipped", EXIST)
+        self.earlier.pop(task.name, None)
         if self.journal:
             self.journal.done(task.name, result.seconds, took)
         measured = {"audio_seconds": result.seconds, "wall_seconds": took}
@@ -198,26 +206,48 @@ class _BatchRun:
     def _fail(self, task: SongTask, error: Exception, took: float) -> TrackReport:
         message = describe_error(error)
         if self.journal:  # first, so that a journal error is not reported twice
+            self._restore(task.name)
             self.journal.failed(task.name, message)
         self.emit(TrackFailed(task.name, message))
         trace = "".join(traceback.format_exception(error))
         return self._report(task, "failed", message, wall_seconds=took, trace=trace)
+
+    def _restore(self, name: str) -> None:
+        """Record the older files again that stayed because the new ones could not replace them."""
+        earlier = self.earlier.pop(name, {})
+        if self.journal and earlier and (entry := self.journal.find(name)):
+            lost = [file for file in entry.latest if not file.is_whole and not file.is_waiting]
+            if lost:  # files that wait under temporary names are renamed by the next run
+                rows = [(file.path, file.path, earlier.get(file.path, UNREAD)) for file in lost]
+                self.journal.record(name, rows, "begun")
 
     def _report(self, task: SongTask, *what: Any, **measured: Any) -> TrackReport:
         """Return the report of a song, with its notices."""
         return _report(task, *what, **measured, notices=tuple(self.notices.pop(task.name, ())))
 
     def _callbacks(self, task: SongTask) -> StepCallbacks | None:
-        return _JournalCallbacks(task, self.settings, self.journal) if self.journal else None
+        return (
+            _JournalCallbacks(task, self.settings, self.journal, self.earlier)
+            if self.journal
+            else None
+        )
 
 
 @dataclass(frozen=True)
 class _JournalCallbacks:
-    """Records the steps of one song in the journal."""
+    """Records the steps of one song in the journal.
+
+    Attributes:
+        task: the song.
+        settings: everything that determines the sound of the stems, as JSON.
+        journal: of the run.
+        earlier: receives the recorded content of the files that the song is about to replace.
+    """
 
     task: SongTask
     settings: str
     journal: Journal
+    earlier: dict[str, dict[Path, Content]]
 
     def on_start(self) -> None:
         task, source = self.task, real(self.task.song.path)
@@ -227,7 +257,11 @@ class _JournalCallbacks:
         self.journal.read(self.task.name, content)
 
     def on_written(self, stems: Sequence[WrittenStem]) -> bool:
-        self.journal.ready(self.task.name, stems)
+        name = self.task.name
+        if name not in self.earlier and (entry := self.journal.find(name)):
+            outputs = entry.outputs.items()
+            self.earlier[name] = {path: file.content or UNREAD for path, file in outputs}
+        self.journal.ready(name, stems)
         return False
 
 

@@ -29,6 +29,7 @@ from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
 from stemcli.process import complete_environment
+from stemcli.settings import tidy_variables
 from stemcli.streams import is_incomplete, secure_streams
 
 INTERRUPTED = 130  # exit code that shells use after Ctrl-C
@@ -64,8 +65,13 @@ class Stem(LazyGroup):
     """The root group, which turns every error into one sentence and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run the command line; messages name options by their flags."""
+        """Run the command line; messages name options by their flags.
+
+        Click would expand every argument on Windows, also in quotes; only songs are patterns.
+        """
         words = sys.argv[1:] if args is None else [*args]
+        extra.setdefault("windows_expand_args", False)
+        tidy_variables(os.environ)
         with command_line(), json_if_requested(words):
             return super().main(args, *rest, **extra)
 

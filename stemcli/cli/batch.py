@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     epilog=examples(
         ("stem batch Music", "every song below Music, into separated/ with the same sub-folders"),
         ("stem batch Music -o Stems --report stems.csv", "run it again to resume"),
-        ("stem batch Music --exclude 'Live*' --format flac --jobs 2", "all but live recordings"),
+        ('stem batch Music --exclude "Live*" --format flac --jobs 2', "all but live recordings"),
     ),
 )
 @click.argument("folder", metavar="DIR", type=folder_or_url, shell_complete=candidates.folders)
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     "--include",
     multiple=True,
     metavar="PATTERN",
-    help="Separate only songs whose file name or one of whose folders matches, e.g. '*.flac' or"
-    " 'Abbey Road'. * and ? are wildcards; may be repeated.",
+    help='Separate only songs whose file name or one of whose folders matches, e.g. "*.flac" or'
+    ' "Abbey Road". * and ? are wildcards; may be repeated.',
 )
 @click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Skip songs that match; may be repeated."

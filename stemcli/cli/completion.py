@@ -98,6 +98,11 @@ def detect_shell(path: str) -> str:
     if name in SHELLS:
         return name
     found = f"Your shell {path} is not one of {', '.join(SHELLS)}" if path else "SHELL is not set"
+    if os.name == "nt":
+        raise UsageError(
+            "Completion works in bash, zsh and fish, not in PowerShell and cmd. In one of those "
+            "shells, name it, e.g.: stem completion bash"
+        )
     raise UsageError(f"{found}. Name the shell to complete in, e.g.: stem completion bash")
 
 

@@ -75,7 +75,7 @@ def card_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "add",
     epilog=examples(
         ("stem models add runs/mine --name mine", "then: stem separate --model mine ..."),
-        ("stem models add friend.safetensors --name friend --licence 'CC BY 4.0'", "from a file"),
+        ('stem models add friend.safetensors --name friend --licence "CC BY 4.0"', "from a file"),
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))

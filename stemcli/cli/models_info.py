@@ -151,7 +151,7 @@ ANOTHER = "An architecture has that name too. Try: stem models info {} --archite
     epilog=examples(
         ("stem models info melroformer", "its card and the layers of its network"),
         (
-            "stem models info melunet --set num_layers=3 --set 'stems=[vocals,drums]'",
+            'stem models info melunet --set num_layers=3 --set "stems=[vocals,drums]"',
             "an architecture in another size",
         ),
         ("stem models info runs/mine", "the best weights of a run"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Callable
@@ -54,6 +55,7 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
     from stemcli.batch.run import separate_songs
     from stemcli.batch.sources import named_songs
 
+    songs = expanded(songs)
     refuse_folders(songs)
     separate: Callable[..., BatchReport] = separate_songs
     if options.output == STANDARD_STREAM:
@@ -67,6 +69,22 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
         console.report(report)
     console.traces(report)
     click.get_current_context().exit(report.exit_code)
+
+
+def expanded(songs: tuple[str, ...]) -> tuple[str, ...]:
+    """The songs, with the files that patterns match; shells of Windows leave that to programs.
+
+    Brackets are literal, because they are common in names of songs.
+    """
+    if os.name != "nt":
+        return songs
+    return tuple(name for song in songs for name in _matching(song) or [song])
+
+
+def _matching(song: str) -> list[str]:
+    if not set("*?") & {*song} or "://" in song or os.path.exists(song):
+        return []
+    return sorted(glob.glob(song.replace("[", "[[]")))
 
 
 def refuse_folders(songs: tuple[str, ...]) -> None:

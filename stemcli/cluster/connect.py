@@ -30,6 +30,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, first_line
+from model_zoo.option_names import quoted
 from stemcli.cluster import probe
 from stemcli.cluster.ray_private import loopback_only, reload_token, resolve_address
 from stemcli.process import ENDING, environment
@@ -138,8 +139,8 @@ def _versions(text: str) -> str:
         return ""
     return (
         f"Ray {rays[0]} and Python {pythons[0]} there, Ray {ray.__version__} and Python "
-        f"{python_version()} here. Install the same of both: pip install 'ray[train,tune]=="
-        f"{rays[0]}' in a Python {pythons[0]}"
+        f"{python_version()} here. Install the same of both: "
+        f"pip install {quoted(f'ray[train,tune]=={rays[0]}')} in a Python {pythons[0]}"
     )
 
 

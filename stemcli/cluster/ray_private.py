@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from model_zoo.errors import ClusterError, first_line
+from model_zoo.option_names import quoted
 
 TESTED = ("2.58.0", "2.60.0")
 """First and last version of Ray with which the tests on Ray were run."""
@@ -34,9 +35,10 @@ def _required() -> Iterator[None]:
         import ray
 
         first, last = TESTED
+        install = f"pip install {quoted(f'ray[train,tune]=={last}')}"
         raise ClusterError(
             f"Ray {ray.__version__} lacks a part that stem needs ({first_line(error)}). Stem was "
-            f"tested with Ray {first} to {last}. Try: pip install 'ray[train,tune]=={last}'"
+            f"tested with Ray {first} to {last}. Try: {install}"
         ) from error
 
 

@@ -15,21 +15,20 @@ from typing import Self, TypeVar
 import numpy as np
 
 from model_zoo.errors import ConfigError, OutputError, nearest
-from model_zoo.option_names import option
+from model_zoo.option_names import SINGLE_QUOTES, is_in_single_quotes, option
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
+from stemcli.audio.write_errors import explain_write_errors
 from stemcli.audio.writer import AudioWriter, open_writer
 from stemcli.engine.background import BackgroundWriters
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.picture import SongPicture
-from stemcli.engine.spool import Spool, explain_write_errors, spool_folders
+from stemcli.engine.publish import StagedFiles, publish_files
+from stemcli.engine.spool import Spool, spool_folders
 from stemcli.engine.tag_fields import TAG_FIELDS, portable_part, tag_values, used_tag_fields
 from stemcli.printable import name_part, valid_name
 from stemcli.remote_path import UrlPath
-
-StagedFiles = Sequence[tuple[Path, Path]]
-"""The temporary and the final path of every file of a song: its stems, and its picture if any."""
 
 Ready = Callable[[StagedFiles], object]
 """Receives all files when they are complete; returns True if it renames them."""
@@ -137,7 +136,11 @@ class StemWriter:
         if self._picture:
             self._picture.draw()
         files = [(file.temporary, file.path) for file in self._files()]
-        self._publish(rename=ready(files) is not True)
+        if ready(files) is not True:
+            publish_files(files)
+        self._undo.pop_all()
+        if self._spool:
+            self._spool.close()
         return list(dict.fromkeys(notices))
 
     def _by_stem(self) -> Iterator[tuple[str, AudioWriter]]:
@@ -145,14 +148,6 @@ class StemWriter:
 
     def _files(self) -> list[AudioWriter | SongPicture]:
         return [*self._writers, *([self._picture] if self._picture else [])]
-
-    def _publish(self, *, rename: bool) -> None:
-        for file in self._files() if rename else ():
-            file.commit()
-            self._undo.callback(file.path.unlink, missing_ok=True)
-        self._undo.pop_all()
-        if self._spool:
-            self._spool.close()
 
     def _encode(self, block: Block) -> None:
         self._encoders.submit(lambda stem: self._encode_stem(stem, block[:, stem]))
@@ -321,6 +316,8 @@ def _field_mistakes(template: str) -> list[str]:
 
 def _path_mistakes(template: str) -> list[str]:
     path = PurePath(template)
+    if is_in_single_quotes(template):
+        return [SINGLE_QUOTES]
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
     if path.anchor or ".." in path.parts:

@@ -7,7 +7,6 @@ not grow with the length of the song. matplotlib is imported only when a picture
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from model_zoo.errors import OutputError, first_line
+from stemcli.audio.write_errors import explain_write_errors
 from stemcli.audio.writer import beside
 from stemcli.engine.overlap_add import Block
-from stemcli.engine.spool import explain_write_errors
 from stemcli.printable import printable
 from stemcli.spectrogram import Spectrogram
 
@@ -114,13 +113,8 @@ class SongPicture:
         with explain_write_errors(self.path):
             self.temporary.write_bytes(png)
 
-    def commit(self) -> None:
-        """Rename the file to its final name, replacing any file."""
-        with explain_write_errors(self.path):
-            os.replace(self.temporary, self.path)
-
     def discard(self) -> None:
-        """Remove the file, unless it was committed."""
+        """Remove the file under its temporary name."""
         self.temporary.unlink(missing_ok=True)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO, cast
@@ -14,14 +13,12 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from model_zoo.errors import OutputError
-from model_zoo.option_names import option, setting
+from model_zoo.option_names import setting
+from stemcli.audio.write_errors import explain_write_errors
 from stemcli.engine.overlap_add import Block
 
 BLOCK = 65536
 """Frames read back at a time."""
-
-MAX_PATH = 260
-"""Characters of a path from which Windows refuses it, unless long paths are enabled."""
 
 
 class Spool:
@@ -118,25 +115,3 @@ def _room(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
-
-
-@contextmanager
-def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into an error with one sentence.
-
-    Raises:
-        OutputError: for every OSError inside.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        is_long = error.errno == errno.ENAMETOOLONG or _is_long_on_windows(path, error)
-        shorter = f"Shorten it with {option('filename')} or {option('output')}"
-        advice = shorter if is_long else f"Choose another folder with {option('output')}"
-        raise OutputError(f"Cannot write to {path} ({reason}). {advice}") from error
-
-
-def _is_long_on_windows(path: Path, error: OSError) -> bool:
-    """Whether Windows, unless told otherwise, finds no file because of the length of its path."""
-    return os.name == "nt" and error.errno == errno.ENOENT and len(str(path.absolute())) >= MAX_PATH

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from model_zoo import files
 from model_zoo.catalogue.cards import zoo_home
 from model_zoo.errors import OutputError
 from model_zoo.files import has_home, temporary_home
@@ -67,3 +70,46 @@ def test_a_folder_of_another_user_is_refused(
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     with pytest.raises(OutputError, match=r"belongs to another user\. Set HOME to a folder"):
         temporary_home()
+
+
+@pytest.mark.parametrize("length", [100, 250])
+def test_a_long_path_on_windows(
+    length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows finds no file whose path has more than 259 characters."""
+
+    def refuse(path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(Path, "touch", refuse)
+    advice = "Shorten the name" if length > 200 else "Choose a writable"
+    path = tmp_path / ("a" * (length - len(str(tmp_path))))
+    with pytest.raises(OutputError, match=advice), files.staged(path):
+        pytest.fail("the file was created")
+
+
+@pytest.mark.parametrize("refusals", [0, 3, 99])
+def test_a_virus_scanner_has_the_file_open(
+    refusals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, a file that another program has open cannot be replaced; scanners are short."""
+    calls, pauses, replace = iter(range(100)), list[float](), Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if next(calls) < refusals:
+            raise PermissionError(13, "Access is denied")
+        return replace(path, target)
+
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(files.time, "sleep", pauses.append)
+    monkeypatch.setattr(Path, "replace", refuse)
+    target = tmp_path / "a.safetensors"
+    target.write_text("old")
+    expected = nullcontext() if refusals < 99 else pytest.raises(OutputError, match="Close the")
+    with expected, files.staged(target) as temporary:
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert target.read_text() == ("new" if refusals < 99 else "old")
+    assert len(pauses) == min(refusals, len(files.PAUSES))
+    assert sum(files.PAUSES) < 2

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo import option_names
+from model_zoo import files, option_names
 from model_zoo.errors import ConfigError, OutputError
 from model_zoo.weights import save
 from stemcli import printable, remote_path
-from stemcli.audio import ffmpeg_binary, ffmpeg_process
-from stemcli.engine import outputs, spool
+from stemcli.audio import ffmpeg_binary, ffmpeg_process, write_errors
+from stemcli.engine import outputs
 from tests import windows
 from tests.model_zoo.small import small_network
 from tests.trainers.commands import set_options
@@ -256,11 +256,14 @@ def test_urls_of_files_on_windows(url: str, path: str, monkeypatch: pytest.Monke
 
 
 def test_a_long_path_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
     path = Path("/", "long" * 70, "song.wav")
-    with pytest.raises(OutputError, match="Shorten it"), spool.explain_write_errors(path):
+    with pytest.raises(OutputError, match="Shorten it"), write_errors.explain_write_errors(path):
         raise FileNotFoundError(2, "No such file or directory", str(path))
-    with pytest.raises(OutputError, match="another folder"), spool.explain_write_errors(Path("a")):
+    with (
+        pytest.raises(OutputError, match="another folder"),
+        write_errors.explain_write_errors(Path("a")),
+    ):
         raise FileNotFoundError(2, "No such file or directory", "a")
 
 

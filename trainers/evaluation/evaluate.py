@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +13,7 @@ from typing import Any
 
 from model_zoo.errors import DecodeError, OutputError, describe_error
 from stemcli.engine.events import EventHandler
+from stemcli.process import finished
 from trainers.evaluation.events import (
     EvaluationStarted,
     ScoringFailed,
@@ -218,9 +219,7 @@ class Evaluation:
     def _settle(self, most: int) -> None:
         """Collect finished scores until at most ``most`` are still running."""
         while len(self._measured) > most:
-            done, _ = wait(self._measured, return_when=FIRST_COMPLETED)
-            for future in done:
-                self._take(future)
+            self._take(next(finished(self._measured)))
 
     def _take(self, future: Future[TrackScores]) -> None:
         track, method = self._measured.pop(future)

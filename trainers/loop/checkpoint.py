@@ -294,7 +294,7 @@ def _require_finite(tensors: dict[str, Tensor], step: int) -> None:
 
 def _start_again(folder: Path) -> str:
     return (
-        f"Use another --output without --resume; --from {quoted(folder)}/best.safetensors "
+        f"Use another --output without --resume; --from {quoted(folder / BEST)} "
         "starts from the best weights"
     )
 

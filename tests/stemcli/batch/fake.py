@@ -23,6 +23,7 @@ from stemcli.engine.events import (
 )
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, plan_picture
+from stemcli.engine.publish import StagedFiles
 from stemcli.engine.song import Result
 
 SECONDS = 10.0  # length of every fake song
@@ -90,8 +91,8 @@ class FakeSession:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(f"{path.stem} of {song.name}")
         is_renamed_elsewhere = ready(renames) is True
-        for temporary, path in renames if not is_renamed_elsewhere else ():
-            temporary.replace(path)
+        if not is_renamed_elsewhere:
+            rename_all(renames)
         printed = {stem: str(path) for stem, path in outputs.items()}
         drawn = str(picture) if picture else None
         self.on_event(TrackFinished(track, printed, SECONDS, 2.0, drawn))
@@ -117,6 +118,12 @@ class FakeSession:
             Progress(track, "separating", SECONDS / 2, SECONDS),
             Progress(track, "encoding", SECONDS, SECONDS),
         ]
+
+
+def rename_all(files: StagedFiles) -> None:
+    """Rename files without undoing anything, so that an error looks like the end of the process."""
+    for temporary, path in files:
+        temporary.replace(path)
 
 
 def make_songs(root: Path, *names: str, content: str = "good") -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -361,7 +362,12 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refuse_rename(monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture is renamed last, when the stems have their names already."""
-    monkeypatch.setattr(picture.os, "replace", fail)
+    replace = os.replace
+
+    def fail_for_pictures(source: Any, target: Any) -> None:
+        fail() if Path(target).suffix == ".png" else replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_for_pictures)
 
 
 def break_drawing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from stemcli.audio.ffmpeg_process import FfmpegProcess, decoding_pool
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import probe
 from stemcli.batch.library import find_songs
+from stemcli.process import find_program
 from stemcli.remote_path import folded
 from trainers.data.tracks import Source, Track
 
@@ -169,7 +169,7 @@ def sound_streams(path: Path) -> list[Stream]:
 def _command(path: Path) -> list[str]:
     only = ["-protocol_whitelist", "file", "-format_whitelist", DEMUXERS]
     shown = ["-loglevel", "level+error", "-show_streams", "-select_streams", "a", "-of", "json"]
-    return [shutil.which(PROGRAM) or PROGRAM, *only, *shown, f"file:{path}"]
+    return [find_program(PROGRAM) or PROGRAM, *only, *shown, f"file:{path}"]
 
 
 def _blocks(process: FfmpegProcess) -> Iterator[bytes]:

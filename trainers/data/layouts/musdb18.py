@@ -9,7 +9,6 @@ Source: Rafii, Liutkus, Stöter, Mimilakis and Bittner, "The MUSDB18 corpus for 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from model_zoo.errors import DecodeError, FfmpegMissingError, require_package
 from stemcli.audio.ffmpeg_binary import fault
 from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import AudioInfo
+from stemcli.process import find_program
 from trainers.data.layouts.listing import (
     MIXTURE,
     PROGRAM,
@@ -92,7 +92,7 @@ def require_ffprobe(package: str) -> None:
     Raises:
         FfmpegMissingError: ffmpeg or ffprobe is not on PATH, or does not start.
     """
-    programs = {program: shutil.which(program) for program in ("ffmpeg", PROGRAM)}
+    programs = {program: find_program(program) for program in ("ffmpeg", PROGRAM)}
     missing = [program for program, path in programs.items() if not path]
     if missing:
         raise FfmpegMissingError(

@@ -1,0 +1,71 @@
+"""Gives complete files their final names: all of them, or none.
+
+An older file under a final name is set aside beside it under a hidden name, and removed when all
+files are in place. After an error it gets its name back. The last file needs no such step, because
+replacing a file either succeeds or changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from model_zoo.errors import OutputError, StorageError
+from model_zoo.files import replace_file
+from stemcli.audio.write_errors import explain_write_errors
+from stemcli.audio.writer import aside
+from stemcli.remote_path import is_taken
+
+StagedFiles = Sequence[tuple[Path, Path]]
+"""The temporary and the final path of every file of a song: its stems, and its picture if any."""
+
+
+def publish_files(files: StagedFiles) -> None:
+    """Rename complete files; after an error all older files are back, and no new one is there.
+
+    Args:
+        files: on this machine or behind URLs; temporary files stay where they are after an error.
+
+    Raises:
+        OutputError: a folder cannot be written, or a file is open in another program.
+        StorageError: a URL cannot be reached.
+    """
+    older: list[Path] = []
+    with ExitStack() as undo:
+        for number, (temporary, path) in enumerate(files, 1):
+            if number < len(files):
+                older += _set_aside(path, undo)
+            with explain_write_errors(path):
+                replace_file(temporary, path)
+        undo.pop_all()
+    for path in older:
+        with suppress(OSError, StorageError):
+            path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path, undo: ExitStack) -> list[Path]:
+    """Free the name ``path``; return where its file is now, if there was one."""
+    if not is_taken(path) or path.is_dir():
+        undo.callback(_remove, path)
+        return []
+    older = aside(path)
+    with explain_write_errors(path):
+        replace_file(path, older)
+    undo.callback(_bring_back, older, path)
+    return [older]
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+
+
+def _bring_back(older: Path, path: Path) -> None:
+    try:
+        replace_file(older, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} could not be replaced, and its older file could not be renamed back "
+            f"({error.strerror or error}). It is {older}; rename it yourself"
+        ) from error

@@ -1,0 +1,127 @@
+"""Stems that replace older ones, when a rename fails or a run is killed between two renames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stemcli.audio.writer import aside, beside
+from stemcli.batch.journal import Journal
+from stemcli.batch.records import Content
+from stemcli.batch.resume import DONE, EDITED
+from stemcli.engine.publish import StagedFiles, publish_files
+from tests.stemcli.batch import fake
+from tests.stemcli.batch.test_resume import Library, change, library, one_song_at_a_time
+
+__all__ = ["library", "one_song_at_a_time"]
+
+
+@pytest.fixture(autouse=True)
+def publish_as_the_engine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish(files: StagedFiles) -> None:
+        try:
+            publish_files(files)
+        finally:
+            for temporary, _ in files:
+                temporary.unlink(missing_ok=True)
+
+    monkeypatch.setattr(fake, "rename_all", publish)
+
+
+def texts(library: Library) -> dict[str, str]:
+    """Stems of the first song, hidden files included."""
+    return {path.name: path.read_text() for path in (library.out / "c").iterdir()}
+
+
+def make_older(library: Library) -> None:
+    """Let the stems of the first song be those of another model."""
+    with Journal(library.out) as journal:
+        entry = journal.find("c.mp3")
+        assert entry
+        for path in entry.outputs:
+            path.write_text(f"older {path.stem}")
+        rows = [(path, path, Content.of(path)) for path in entry.outputs]
+        journal.record("c.mp3", rows, "done")
+
+
+def fail_for(name: str, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    """Let the rename of a complete stem to ``name`` fail."""
+    replace = Path.replace
+
+    def failing(path: Path, target: Path) -> Path:
+        if target == Path(name) and ".part" in path.name:
+            raise error
+        return replace(path, target)
+
+    patch.setattr(Path, "replace", failing)
+
+
+@pytest.mark.parametrize("stem", ["vocals", "instrumental"])
+@pytest.mark.parametrize(
+    "error", [PermissionError(1, "Operation not permitted"), KeyboardInterrupt()]
+)
+def test_after_a_failed_overwrite_the_old_stems_are_there(
+    stem: str, error: BaseException, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: nobody edited a stem, so the next run separates the song again."""
+    make_older(library)
+    before = texts(library)
+    with monkeypatch.context() as patch:
+        fail_for(str(library.out / f"c/{stem}.wav"), error, patch)
+        try:
+            report = library.run(existing="overwrite", overlap=0.5)
+        except KeyboardInterrupt:
+            assert isinstance(error, KeyboardInterrupt)
+        else:
+            assert [track.outcome for track in report.tracks] == ["failed", "done", "done"]
+            assert "Operation not permitted" in report.tracks[0].message
+    assert texts(library) == before
+    library.run(overlap=0.5)
+    assert "c.mp3" in library.separated
+    assert library.started.skipped.get(EDITED, 0) == 0
+    library.run(overlap=0.5)
+    assert library.started.skipped == {DONE: 3}
+
+
+def test_an_edited_stem_counts_as_edited_after_a_failed_overwrite(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(library, "out/c/vocals.wav", "a better mix")
+    with monkeypatch.context() as patch:
+        fail_for(str(library.out / "c/instrumental.wav"), PermissionError(1, "No"), patch)
+        library.run(existing="overwrite")
+    assert texts(library)["vocals.wav"] == "a better mix"
+    library.run()
+    assert library.started.skipped == {EDITED: 1, DONE: 2}
+
+
+def kill_between_renames(library: Library, complete: bool) -> None:
+    """The state of the disk after the old vocals were set aside, with or without the new stems."""
+    vocals, other = (library.out / f"c/{stem}.wav" for stem in ("vocals", "instrumental"))
+    files = [(beside(path), path) for path in (vocals, other)]
+    with Journal(library.out) as journal:
+        entry = journal.find("c.mp3")
+        assert entry
+        journal.begin("c.mp3", entry.source, entry.content, entry.settings, [vocals, other])
+        for temporary, path in files:
+            temporary.write_text(f"new {path.stem}")
+        journal.ready("c.mp3", [(made, path, Content.of(made)) for made, path in files])
+    vocals.replace(aside(vocals))
+    for temporary, _ in () if complete else files:
+        temporary.write_text("")  # the power failed before the disk had it
+
+
+def test_a_run_that_was_killed_between_two_renames(library: Library) -> None:
+    kill_between_renames(library, complete=True)
+    library.run()
+    assert library.separated == []
+    assert texts(library) == {"vocals.wav": "new vocals", "instrumental.wav": "new instrumental"}
+
+
+def test_an_older_stem_without_a_newer_one_comes_back(library: Library) -> None:
+    """The other stem cannot be told from an edited one, so the song is kept as it was."""
+    before = texts(library)
+    kill_between_renames(library, complete=False)
+    library.run()
+    assert texts(library) == before
