@@ -152,6 +152,19 @@ def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
     assert run_data("check", tmp_path, "--stems", "vocals").exit_code == 0
 
 
+def test_a_stem_that_is_silent_in_one_song_is_noted(tmp_path: Path) -> None:
+    """Not an error: instruments rest. Without the stems of a training, all of them count."""
+    write(tmp_path, "{a,b,c}/{vocals,drums,bass}.wav")
+    silent = [tmp_path / "a" / "drums.wav", tmp_path / "c" / "vocals.wav"]
+    for path in silent:
+        write_constant(path, 0.0)
+    result = run_data("check", tmp_path)
+    assert result.exit_code == 0
+    assert f"Silent from start to end: {silent[0]}, {silent[1]}" in result.output.splitlines()
+    result = run_data("check", tmp_path, "--stems", "vocals,bass", "--json")
+    assert json.loads(result.stdout)["notes"][-1] == f"Silent from start to end: {silent[1]}"
+
+
 def test_silent_validation_songs(tmp_path: Path) -> None:
     write(tmp_path, "train/a/{vocals,drums}.wav", "valid/b/{vocals,drums}.wav")
     write_constant(tmp_path / "valid" / "b" / "vocals.wav", 0.0)

@@ -92,8 +92,8 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
     """Open the loggers of a run; yields a handler that passes events to all of them.
 
     They are a TensorBoard event file, ``history.jsonl`` and ``excerpts`` in ``folder``, and a run
-    on Weights & Biases if ``recipe.log.wandb`` names a project. Ctrl-C and SIGTERM take effect after
-    the event that is being logged.
+    on Weights & Biases if ``recipe.log.wandb`` names a project. Ctrl-C and SIGTERM take effect
+    after the event that is being logged.
 
     Args:
         recipe: recipe of the run.
