@@ -17,8 +17,8 @@ from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import NumberRange, console_options
 from stemcli.cli.options import device as device_name
-from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
+from trainers.cli.other_trainers import TrainCommand, other_trainers_options
 from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
 from trainers.cli.problems import problems_in_lines
 from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
@@ -164,7 +164,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 
 @click.command(
     "train",
-    cls=SettingsCommand,
+    cls=TrainCommand,
     settings=("device",),
     epilog=examples(
         ("stem train --data songs", "a new network, with the default recipe"),
@@ -266,6 +266,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
     help="Shard the network over the workers (FSDP), so that it may exceed one device's memory.",
 )
 @console_options
+@other_trainers_options
 def command(
     *,
     recipe: str,

@@ -172,3 +172,22 @@ def test_silent_validation_songs(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "vocals is silent in b. Choose other songs with --validation DIR" in result.stderr
     assert run_data("check", tmp_path, "--stems", "vocals,drums").exit_code == 0
+
+
+def test_a_stem_with_a_near_name_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,drums}.wav")
+    result = run_data("check", tmp_path, "--stems", "vocal,drums")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: {tmp_path} has no vocal. Try: stem data check {tmp_path} --stems vocals,drums\n",
+    )
+    result = run_data("check", tmp_path, "--stems", "vocal,tuba")
+    assert result.exit_code == 2
+    assert "the data has no vocal; the data has no tuba; found drums, vocals" in result.stderr
+
+
+def test_songs_are_not_rendered_into_a_file(tmp_path: Path) -> None:
+    (tmp_path / "short.mp3").touch()
+    result = run_data("render", tmp_path / "short.mp3")
+    assert result.exit_code == 2
+    assert "short.mp3 is a file. Name a folder to write songs into, e.g. toy" in result.stderr
