@@ -179,7 +179,8 @@ def test_songs_shorter_than_a_clip_are_reported(tiny: Path, workdir: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "messages"),
     [
-        (["lr=3"], ["recipe tiny.yaml: unknown key 'lr'"]),
+        (["nonsense=3"], ["recipe tiny.yaml: unknown key 'nonsense'"]),
+        (["lr=3"], ["there is no key lr. Try: --set optimizer.lr=3"]),
         (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
         (["loop.accumulation_steps=3"], ["loop: accumulation_steps must divide batch_size=2"]),
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
