@@ -63,7 +63,6 @@ class UnknownNameError(UsageError):
         name: the name that the user gave.
         known: the names that exist.
         hint: command that lists them, e.g. ``"stem models list"``.
-        few: whether to list all names even if one of them is near.
         instead: what to say instead of suggesting or listing names.
     """
 
@@ -73,14 +72,11 @@ class UnknownNameError(UsageError):
         name: str,
         known: Iterable[str],
         hint: str = "",
-        few: bool = False,
         instead: str = "",
     ) -> None:
         names = sorted(known)
         near = nearest(name, names)
         advice = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}."
-        if near and few:
-            advice += f" Known: {', '.join(names)}."
         if is_in_single_quotes(name):
             instead = f"{SINGLE_QUOTES}."
         message = f"Unknown {kind} {name[:LONGEST_NAME]!r}: {instead or advice}"

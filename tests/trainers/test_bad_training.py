@@ -6,6 +6,7 @@ type; no new files.
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from shutil import copytree
@@ -13,6 +14,8 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+from model_zoo.errors import DataError
+from tests.stemcli.cli.results import errors
 from tests.trainers.commands import (
     RATE,
     Damage,
@@ -22,6 +25,7 @@ from tests.trainers.commands import (
     write_silence,
     write_wave,
 )
+from tests.trainers.runs import with_voices
 from trainers.config import (
     AdversaryRecipe,
     DataRecipe,
@@ -31,6 +35,7 @@ from trainers.config import (
     ScheduleRecipe,
     StageRecipe,
 )
+from trainers.data.training_data import DataNeeds, check_data
 
 BAD_DATA: dict[str, tuple[Damage, str]] = {
     "a missing stem": (
@@ -92,6 +97,62 @@ def test_bad_data(tiny: Path, workdir: Path, kind: str) -> None:
     assert not (workdir / "run").exists()
 
 
+def test_several_problems_are_printed_one_per_line(tiny: Path, workdir: Path) -> None:
+    """The lines are those of ``stem data check``; JSON has one document with all of them."""
+    for name in song_names()[:2]:
+        (workdir / "songs" / name / "vocals.wav").unlink()
+    lines = [
+        f"Error: songs/{name} has no vocals: add it, or use --set data.missing=silence"
+        for name in song_names()[:2]
+    ]
+    for more in ([], ["--dry-run"]):
+        result = train(*more)
+        assert (result.exit_code, errors(result.stderr)) == (1, lines)
+    document = json.loads(train("--json").stdout.splitlines()[-1])
+    assert (document["kind"], document["exit_code"]) == ("DataError", 1)
+    assert all(line.removeprefix("Error: ") in document["message"] for line in lines)
+    assert not (workdir / "run").exists()
+
+
+def test_more_problems_than_a_screen_holds_are_counted(
+    tiny: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DataError, "SHOWN", 1)
+    for name in song_names():
+        (workdir / "songs" / name / "vocals.wav").unlink()
+    write_wave(workdir / "songs/song_001/vocals.wav", np.full((RATE, 2), 0.1))
+    shown = errors(train().stderr)
+    assert shown == [
+        "Error: songs/song_002 has no vocals: add it, or use --set data.missing=silence",
+        "Error: And 1 more. All are listed by: stem data check songs",
+    ]
+
+
+def test_a_recipe_with_files_of_its_own_names_a_recipe_for_songs(workdir: Path) -> None:
+    """The bundled recipe lists twelve files, the first of them in trainers/recipes."""
+    result = train(recipe="melroformer-small")
+    assert_error(
+        result,
+        1,
+        "the recipe lists 12 files of its own, and none of them is in this folder (the first is "
+        "vocals_producerspace.opus). To train on a folder of songs use --recipe quick or --recipe "
+        "melroformer",
+    )
+
+
+def test_a_recipe_with_some_of_its_files_counts_the_missing_ones(
+    tmp_path: Path, recordings: Path, recipe: Recipe
+) -> None:
+    values = recipe.data.voices.to_dict() | {
+        "vocals": [{"file": name} for name in ("voice.wav", "b.wav", "c.wav")]
+    }
+    found = check_data(DataNeeds.of_recipe(with_voices(recipe, values)), recordings)
+    assert found.problems == (
+        "the recipe lists 4 files of its own, and 2 of them are not in this folder (the first is "
+        "b.wav). Add them, or name the folder that has them",
+    )
+
+
 def test_a_single_song_instead_of_a_folder_of_songs(tiny: Path, workdir: Path) -> None:
     message = "songs/song_001: it is the folder of one song. Use its parent: --data songs\n"
     assert_error(train(data="songs/song_001"), 1, message)
@@ -118,7 +179,8 @@ def test_songs_shorter_than_a_clip_are_reported(tiny: Path, workdir: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "messages"),
     [
-        (["lr=3"], ["recipe tiny.yaml: unknown key 'lr'"]),
+        (["nonsense=3"], ["recipe tiny.yaml: unknown key 'nonsense'"]),
+        (["lr=3"], ["there is no key lr. Try: --set optimizer.lr=3"]),
         (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
         (["loop.accumulation_steps=3"], ["loop: accumulation_steps must divide batch_size=2"]),
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),

@@ -106,6 +106,13 @@ def test_blank_lines_are_dropped_when_space_is_short() -> None:
     assert screen(example_statistics(), 78, 9).splitlines() == [line for line in lines if line]
 
 
+def test_before_the_first_step_there_is_only_the_bar() -> None:
+    statistics = RunStatistics(RECIPE)
+    statistics.note(STARTED)
+    (line,) = screen(statistics, 78, 23).splitlines()
+    assert line.split() == ["step", "0/1,000", "0", "%", "epoch", "0.0"]
+
+
 def test_before_the_first_validation() -> None:
     statistics = RunStatistics(RECIPE)
     for event in (STARTED, step(1)):

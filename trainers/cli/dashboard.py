@@ -81,7 +81,12 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def draw(figures: RunStatistics, width: int, height: int, verbose: bool = False) -> RenderableType:
-    """Draw everything in at most ``width`` columns and, as far as possible, ``height`` lines."""
+    """Draw everything in at most ``width`` columns and, as far as possible, ``height`` lines.
+
+    Before the first step there is only the bar.
+    """
+    if not figures.losses:
+        return bar(figures, width)
     names = shown(figures.losses, verbose)
     ruler = Terminal(width=width, file=io.StringIO())
     excess = 0

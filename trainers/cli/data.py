@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from model_zoo.errors import UsageError, nearest
 from model_zoo.option_names import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
@@ -105,11 +107,20 @@ def check(
     decodes, such as mp3, are read to the end. The exit code is 1 if stem train cannot use the data
     until you fix the problems.
     """
+    from trainers.data.layouts.checks import MissingStemsError
     from trainers.data.training_data import check_data
     from trainers.loop.checks import check_schedule
 
     needs, trained = _needs(recipe, layout, stems, changes)
-    found = check_data(needs, folder, validation, option="stem data check")
+    try:
+        found = check_data(needs, folder, validation, option="stem data check")
+    except MissingStemsError as error:
+        if stems and (meant := _meant(stems, error.known)):
+            raise UsageError(
+                f"{folder} has no {' and no '.join(meant)}. Try: stem data check {quoted(folder)}"
+                f" --stems {','.join(meant.get(stem, stem) for stem in stems)}"
+            ) from error
+        raise
     console.document(_document(found))
     console.result(f"Layout: {found.layout}")
     for line in found.summary():
@@ -120,6 +131,13 @@ def check(
     if trained and not found.problems:
         check_schedule(trained, has_validation=bool(found.validation))
     click.get_current_context().exit(1 if found.problems else 0)
+
+
+def _meant(stems: tuple[str, ...], known: Set[str]) -> dict[str, str]:
+    """Stems of the data that are nearest to unknown ones; empty if one has none that is near."""
+    found = {stem: nearest(stem, known) for stem in stems if stem not in known}
+    meant = {stem: near for stem, near in found.items() if near}
+    return meant if len(meant) == len(found) else {}
 
 
 def _needs(
@@ -175,6 +193,13 @@ def _document(found: Findings) -> dict[str, Any]:
     }
 
 
+def new_folder(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """Refuse a file as the folder of the songs."""
+    if value.exists() and not value.is_dir():
+        raise click.BadParameter(f"{value} is a file. Name a folder to write songs into, e.g. toy")
+    return value
+
+
 @click.command(
     "render",
     epilog=examples(
@@ -182,7 +207,7 @@ def _document(found: Findings) -> dict[str, Any]:
         ("stem data render toy --songs 50 --seconds 60 --seed 7", "more and longer songs"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path), callback=new_folder)
 @click.option(
     "--songs",
     type=WholeNumber(min=1),

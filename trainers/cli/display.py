@@ -295,12 +295,17 @@ class LiveDisplay(Drawn, Display):
         """Print a line above the table, wrapped between words."""
         self._region.console.print(Text(printable(text)))
 
+    def on_started(self, event: RunStarted) -> None:
+        """Print the facts and start drawing; from then on the region refreshes itself."""
+        super().on_started(event)
+        self._region.start(refresh=True)
+
     def on_step(self, event: StepDone) -> None:
-        """Start drawing; from then on the region refreshes itself."""
+        """Start drawing, if nothing has; the table shows the step."""
         self._region.start(refresh=True)
 
     def on_stage(self, event: StageProgress) -> None:
-        """Print lines before the first step only; afterwards the table shows the stage."""
+        """Print lines before drawing only; afterwards the table shows the stage."""
         if not self._region.is_started:
             super().on_stage(event)
 

@@ -18,9 +18,10 @@ from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
 from stemcli.cli.options import device as device_name
 from stemcli.cli.parameter_types import NumberRange, WholeNumber
-from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
+from trainers.cli.other_trainers import TrainCommand, other_trainers_options
 from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
+from trainers.cli.problems import problems_in_lines
 from trainers.cli.train_run import ClusterOptions, advice, check_output, nearby, train_clustered
 from trainers.cluster.job import WAIT, TrainingJob
 from trainers.config.data import Layout
@@ -164,7 +165,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
 
 @click.command(
     "train",
-    cls=SettingsCommand,
+    cls=TrainCommand,
     settings=("device",),
     epilog=examples(
         ("stem train --data songs", "a new network, with the default recipe"),
@@ -266,6 +267,7 @@ RESUME_HINT = "To resume, run the same command with --resume."
     help="Shard the network over the workers (FSDP), so that it may exceed one device's memory.",
 )
 @console_options
+@other_trainers_options
 def command(
     *,
     recipe: str,
@@ -321,11 +323,18 @@ def command(
     check_export(export, overwrite, plan.objective.name)
     job = TrainingJob(plan, data, validation, output, origin, fsdp)
     if dry_run:
-        train_dry_run(job, device, resume, console)
+        with problems_in_lines(data, console):
+            train_dry_run(job, device, resume, console)
         return
     quiet = quiet_stderr(not console.verbose)
     source = str(data) if data else "synthetic songs"
-    with resume_hint(output / LAST), quiet, console, open_display(plan, console, source) as display:
+    with (
+        problems_in_lines(data, console),
+        resume_hint(output / LAST),
+        quiet,
+        console,
+        open_display(plan, console, source) as display,
+    ):
         if cluster:
             train_clustered(job, options, device, console, display.show)
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_zoo.errors import MissingExtraError, OutputError, UsageError
+from model_zoo.errors import MissingExtraError, OutOfMemoryError, OutputError, UsageError
 from model_zoo.option_names import quoted
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import clock, size
@@ -20,6 +20,9 @@ from stemcli.remote_path import UrlPath, absolute
 from trainers.cluster.job import WAIT, TrainingJob, WorkerCount
 
 if TYPE_CHECKING:
+    import torch
+
+    from trainers.config import Recipe
     from trainers.loop.dry_run import DryRunFinished
     from trainers.loop.events import RunStarted
 
@@ -196,14 +199,21 @@ def train_here(job: TrainingJob, device: str, resume: bool, report: EventHandler
 
     Raises:
         DeviceError: this machine has no such device.
+        OutOfMemoryError: the network cannot fit in its memory.
         StemError: as :func:`trainers.loop.trainer.train`.
     """
     from stemcli.engine.device import resolve_device
+    from trainers.loop.checkpoint import check_checkpoint
+    from trainers.loop.checks import check_folder
     from trainers.loop.execution import SingleDevice
     from trainers.loop.trainer import train
 
     assert job.data, "checked by ClusterOptions"
     worker = SingleDevice(resolve_device(device))
+    check_folder(job.output, resume)
+    if resume:
+        check_checkpoint(job.recipe.model, job.output)  # names a damaged recipe of the run
+    check_memory(job.recipe, worker.device)
     given = (job.recipe, job.data, job.validation, job.output, worker, report)
     train(*given, resume=resume, origin=job.origin)
 
@@ -212,6 +222,7 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     """Run two steps on this machine and report what the full run will need.
 
     Raises:
+        OutOfMemoryError: the network cannot fit in the memory.
         OutputError: the disk is too full, or the output folder is not writable.
         StemError: as :func:`trainers.loop.dry_run.dry_run`.
     """
@@ -224,6 +235,8 @@ def train_dry_run(job: TrainingJob, device: str, resume: bool, console: Console)
     assert job.data, "checked by ClusterOptions"
     worker = SingleDevice(resolve_device(device))
     check_folder(job.output, resume=True)  # an existing run is fine: nothing is written
+    console.line(f"Building {job.recipe.model.architecture} and running {dry_run.STEPS} steps")
+    check_memory(job.recipe, worker.device)
     given = (job.recipe, job.data, job.validation, worker)
     started, finished = dry_run.dry_run(*given, origin=job.origin)
     show_dry_run(started, finished, str(job.data), console)
@@ -272,6 +285,23 @@ def dry_run_lines(started: RunStarted, found: DryRunFinished, data: str) -> Iter
     yield f"Memory: {size(found.memory)}" + (f", GPU memory {size(on_gpu)}" if on_gpu else "")
     yield f"Checkpoint: {size(found.checkpoint)}"
     yield f"Full run: {clock(3600 * found.hours)}, {found.steps:,} steps"
+
+
+def check_memory(recipe: Recipe, device: torch.device) -> None:
+    """Refuse a network that would be killed by the system for lack of memory.
+
+    Raises:
+        OutOfMemoryError: weights, gradients and optimizer state need more than is free.
+    """
+    from trainers.loop.memory import free_memory, least_memory
+
+    needed, free = least_memory(recipe), free_memory(device)
+    if free is not None and needed > free:
+        raise OutOfMemoryError(
+            f"Weights, gradients and optimizer state of recipe {recipe.name} need {size(needed)},"
+            f" and {device} has {size(free)} of free memory. Use a smaller network, e.g. --recipe"
+            " quick, or several workers that share it: --cluster --workers N --fsdp"
+        )
 
 
 def check_room(output: Path, checkpoint: int) -> None:

@@ -21,6 +21,7 @@ from stemcli.cli.parameter_types import WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates
+from trainers.cli.problems import problems_in_lines
 from trainers.cli.train import (
     SHORTCUTS,
     layout_option,
@@ -163,6 +164,7 @@ def command(
     check_output(folder, resume)
     announce(console, alone=not cluster)
     with (
+        problems_in_lines(data, console),
         resume_hint(folder / PLAN),
         quiet,
         console,

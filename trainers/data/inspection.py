@@ -27,6 +27,9 @@ from trainers.data.multitrack import length_mismatch
 from trainers.data.recording import FINITE, SILENCE_RMS, recall, remember, silent_recording
 from trainers.data.tracks import Groups, Source, Track, parts_of
 
+FOR_SONGS = ("--recipe quick", "--recipe melroformer")
+"""Recipes for a folder of songs, the smallest first."""
+
 FLOAT = "32f"
 """Bit depth of files that can contain NaN."""
 
@@ -70,7 +73,8 @@ def check_sound(found: Findings, rules: SoundRules) -> Findings:
     """Add problems that headers do not reveal but that would make a training fail.
 
     Floating-point files are read to the end. Others are read up to the first sound: all single stem
-    files, and of songs as many as it takes to find one in which a stem is audible.
+    files, and of songs as many as it takes to find one in which a stem is audible. With
+    ``rules.decode`` the stems of all songs are read, and those without sound are noted.
 
     Args:
         found: findings from the headers.
@@ -85,6 +89,8 @@ def check_sound(found: Findings, rules: SoundRules) -> Findings:
     problems += _silent_problems(found.training, rules, detector, are_files=are_files)
     notes = _silent_untrained(found, rules, detector, are_files=are_files)
     files = _silent_files(found.songs, detector) if are_files else []
+    if rules.decode and not are_files:
+        files = _silent_in_songs(found, rules, detector)
     return replace(
         found,
         problems=tuple(dict.fromkeys((*found.problems, *detector.problems, *problems))),
@@ -101,7 +107,11 @@ def check_voices(found: Findings, recipe: VoicesRecipe, sources: Iterable[Source
         sources: the files, in the order of the lists.
     """
     names = [entry.file for entry in (*recipe.vocals, *recipe.backings)]
-    files = [Track(name, {name: source}) for name, source in zip(names, sources, strict=True)]
+    listing = dict(zip(names, sources, strict=True))
+    absent = [name for name, source in listing.items() if not source.path.exists()]
+    if len(absent) > 1:
+        return replace(found, problems=(*found.problems, _absent(absent, len(listing))))
+    files = [Track(name, {name: source}) for name, source in listing.items()]
     headers, problems = read_headers(files, {})
     problems += [problem for file in files for problem in check_song(file, headers)]
     detector = _SoundDetector(headers, SoundRules((), {}))
@@ -110,6 +120,20 @@ def check_voices(found: Findings, recipe: VoicesRecipe, sources: Iterable[Source
     silent = [source for source in wanted if not detector.has_sound.get(source, True)]
     problems += [*detector.problems, *(silent_recording(str(one.path)) for one in silent)]
     return replace(found, problems=tuple(dict.fromkeys((*found.problems, *problems))))
+
+
+def _absent(names: list[str], total: int) -> str:
+    """Report files of a recipe that the folder lacks, in one sentence."""
+    listing, first = f"the recipe lists {total} files of its own", f"the first is {names[0]}"
+    if len(names) < total:
+        return (
+            f"{listing}, and {len(names)} of them are not in this folder ({first}). Add them, or"
+            " name the folder that has them"
+        )
+    return (
+        f"{listing}, and none of them is in this folder ({first}). To train on a folder of songs"
+        f" use {' or '.join(FOR_SONGS)}"
+    )
 
 
 def silent_everywhere(
@@ -164,6 +188,27 @@ def _silent_untrained(
         where = f"every file in {' and '.join(library_folders(names))}"
         what = f"{where} is silent" if are_files else f"{stem} is silent in every song"
         yield f"{what}, which does no harm: {stem} is not trained"
+
+
+def _silent_in_songs(found: Findings, rules: SoundRules, detector: _SoundDetector) -> list[str]:
+    """Return a note that names the stems that are silent in a song, but not in every song."""
+    # A detector of its own: the problems of a check must be those of a training.
+    again = _SoundDetector(found.headers, replace(rules, decode=False))
+    again.has_sound.update(detector.has_sound)
+    needed = {part for stem in rules.needed for part in parts_of(stem, rules.groups)}
+    names = [stem for stem in found.stems if stem in needed or not needed]
+    sources = {
+        stem: [song.stems[stem] for song in found.songs if stem in song.stems] for stem in names
+    }
+    again.detect(source for some in sources.values() for source in some)
+    silent = [
+        str(source.path)
+        for some in sources.values()
+        if any(again.has_sound.get(source, True) for source in some)
+        for source in some
+        if not again.has_sound.get(source, True)
+    ]
+    return [f"Silent from start to end: {listed(silent)}"] if silent else []
 
 
 def _silent_stems(

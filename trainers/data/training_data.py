@@ -10,6 +10,7 @@ from model_zoo import registry
 from model_zoo.errors import AudioError, ConfigError, DataError
 from model_zoo.introspection import build_on_meta
 from stemcli.printable import counted
+from stemcli.process import held_interrupts
 from trainers.config import DataRecipe, Recipe, ValidationRecipe
 from trainers.data.clips import ClipPlan, Clips
 from trainers.data.inspection import SoundRules, check_sound, check_voices, silent_to_validate
@@ -148,7 +149,8 @@ def _silent_validation(songs: tuple[ValidationTrack, ...]) -> Iterator[str]:
 
 def _has_sound(song: ValidationTrack) -> bool:
     """Return whether any stem (or the mixture, without stems) is audible."""
-    track = song.read()
+    with held_interrupts():  # callbacks of decoders would swallow the exception of a signal
+        track = song.read()
     return bool(is_audible(track.stems if song.stems else track.mixture[None]).any())
 
 

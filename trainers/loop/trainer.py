@@ -73,8 +73,9 @@ class LoopContext:
 def _run_loop(state: TrainState, task: TrainingTask, context: LoopContext) -> str:
     """Train from the current step to the last; returns the reason why training ended.
 
-    Ctrl-C and SIGTERM take effect after the current step, and a checkpoint is written. If they
-    interrupt a validation, it is repeated first when the run is resumed.
+    Ctrl-C and SIGTERM take effect after the current step, or the current excerpt or log entry, and
+    a checkpoint is written. If they interrupt a validation, it is repeated first when the run is
+    resumed.
 
     Raises:
         KeyboardInterrupt: the run was interrupted, and its checkpoint can be resumed.
@@ -171,13 +172,14 @@ def _render_excerpts(state: TrainState, task: TrainingTask, context: LoopContext
     songs = context.data.validation[: recipe.log.songs]
     for number, song in enumerate(songs):
         context.enter("rendering", step, number, len(songs))  # reading a song may take long
-        track = task.objective.reference_audio(song.read())
+        with held_interrupts():
+            track = task.objective.reference_audio(song.read())
         if track is None:
             return
         seconds, residual = recipe.log.seconds, recipe.model.residual
-        context.on_event(
-            render_excerpt(model, track, step, seconds, residual, peak_level(model, song))
-        )
+        with held_interrupts():
+            excerpt = render_excerpt(model, track, step, seconds, residual, peak_level(model, song))
+        context.on_event(excerpt)
 
 
 def _save(state: TrainState, context: LoopContext) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
+from stemcli.process import held_interrupts
 from trainers.data.multitrack import ValidationAudio, ValidationTrack, loudest
 from trainers.loop.events import ExcerptRendered
 from trainers.loop.execution import Strategy
@@ -38,7 +39,9 @@ def validate(
     own = strategy.shard(songs)
     on_progress(0, len(own))
     for number, song in enumerate(own, start=1):
-        found = objective.score(model, song.read(), precision, peak_level(model, song))
+        with held_interrupts():  # callbacks of decoders would swallow the exception of a signal
+            audio, level = song.read(), peak_level(model, song)
+        found = objective.score(model, audio, precision, level)
         for name, score in found.items():
             sums[f"sum {name}"] += score
             sums[f"count {name}"] += 1

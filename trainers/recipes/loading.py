@@ -14,15 +14,19 @@ together.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from model_zoo import registry
+from model_zoo.config import Config
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.option_names import quoted
 from model_zoo.parsing import parse_change, parse_yaml, read_text
 from model_zoo.separator import Separator
 from model_zoo.weight_checks import ensemble_on_meta
@@ -110,7 +114,7 @@ def _find(name: str) -> Traversable:
     if name not in recipe_names() and Path(name).is_file():
         raise ConfigError(f"recipe {name}", ["recipe files must end in .yaml or .json"])
     if name not in recipe_names():
-        raise UnknownNameError("recipe", name, recipe_names(), "stem train --help", few=True)
+        raise UnknownNameError("recipe", name, recipe_names(), "stem train --help")
     return resources.files(__package__) / f"{name}.yaml"
 
 
@@ -154,12 +158,43 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 def _apply_all(values: dict[str, Any], changes: tuple[str, ...]) -> None:
     mistakes: list[str] = []
     for change in changes:
+        if misplaced := _misplaced(change):
+            mistakes.append(misplaced)
+            continue
         try:
             apply_change(values, change)
         except ConfigError as error:
             mistakes += error.mistakes
     if mistakes:
         raise ConfigError("--set", mistakes)
+
+
+def _misplaced(change: str) -> str:
+    """Name the full key of a change whose key belongs to another section; empty for others."""
+    path, equals, value = change.partition("=")
+    above, _, name = path.rpartition(".")
+    sections = dict(_sections(Recipe))
+    section = sections.get(above)
+    if not equals or section is None or name in {*_names(section), *section.former_names}:
+        return ""
+    places = [
+        f"{place}.{name}".lstrip(".") for place, kind in sections.items() if name in _names(kind)
+    ]
+    shallow = min((place.count(".") for place in places), default=0)
+    tries = [quoted(f"{place}={value}") for place in places if place.count(".") == shallow]
+    return f"there is no key {path}. Try: --set {' or --set '.join(tries)}" if tries else ""
+
+
+def _sections(kind: type[Config], above: str = "") -> Iterator[tuple[str, type[Config]]]:
+    """Yield the sections of a recipe with their dotted keys, the whole recipe first."""
+    yield above, kind
+    for name, hint in typing.get_type_hints(kind).items():
+        if isinstance(hint, type) and issubclass(hint, Config):
+            yield from _sections(hint, f"{above}.{name}".lstrip("."))
+
+
+def _names(section: type[Config]) -> list[str]:
+    return [field.name for field in fields(section)]
 
 
 def apply_change(values: dict[str, Any], change: str) -> None:

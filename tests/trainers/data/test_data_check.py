@@ -152,6 +152,19 @@ def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
     assert run_data("check", tmp_path, "--stems", "vocals").exit_code == 0
 
 
+def test_a_stem_that_is_silent_in_one_song_is_noted(tmp_path: Path) -> None:
+    """Not an error: instruments rest. Without the stems of a training, all of them count."""
+    write(tmp_path, "{a,b,c}/{vocals,drums,bass}.wav")
+    silent = [tmp_path / "a" / "drums.wav", tmp_path / "c" / "vocals.wav"]
+    for path in silent:
+        write_constant(path, 0.0)
+    result = run_data("check", tmp_path)
+    assert result.exit_code == 0
+    assert f"Silent from start to end: {silent[0]}, {silent[1]}" in result.output.splitlines()
+    result = run_data("check", tmp_path, "--stems", "vocals,bass", "--json")
+    assert json.loads(result.stdout)["notes"][-1] == f"Silent from start to end: {silent[1]}"
+
+
 def test_silent_validation_songs(tmp_path: Path) -> None:
     write(tmp_path, "train/a/{vocals,drums}.wav", "valid/b/{vocals,drums}.wav")
     write_constant(tmp_path / "valid" / "b" / "vocals.wav", 0.0)
@@ -159,3 +172,22 @@ def test_silent_validation_songs(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "vocals is silent in b. Choose other songs with --validation DIR" in result.stderr
     assert run_data("check", tmp_path, "--stems", "vocals,drums").exit_code == 0
+
+
+def test_a_stem_with_a_near_name_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,drums}.wav")
+    result = run_data("check", tmp_path, "--stems", "vocal,drums")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: {tmp_path} has no vocal. Try: stem data check {tmp_path} --stems vocals,drums\n",
+    )
+    result = run_data("check", tmp_path, "--stems", "vocal,tuba")
+    assert result.exit_code == 2
+    assert "the data has no vocal; the data has no tuba; found drums, vocals" in result.stderr
+
+
+def test_songs_are_not_rendered_into_a_file(tmp_path: Path) -> None:
+    (tmp_path / "short.mp3").touch()
+    result = run_data("render", tmp_path / "short.mp3")
+    assert result.exit_code == 2
+    assert "short.mp3 is a file. Name a folder to write songs into, e.g. toy" in result.stderr

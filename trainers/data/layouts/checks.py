@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Literal
 
 from model_zoo.errors import ConfigError, nearest
@@ -28,6 +28,19 @@ VOICES = frozenset({"backing_vocals", "lead_vocals", "speech", "vocal", "vocals"
 """Data stems that never belong to such a sum, even if the network does not have them."""
 
 
+class MissingStemsError(ConfigError):
+    """The data lacks stems of the network.
+
+    Args:
+        mistakes: one sentence each.
+        known: stems of the data.
+    """
+
+    def __init__(self, mistakes: Iterable[str], known: Set[str]) -> None:
+        super().__init__("stems of the network", mistakes)
+        self.known = known
+
+
 def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None:
     """Check that the data has the stems of the network.
 
@@ -37,7 +50,7 @@ def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None
         known: stems of the data.
 
     Raises:
-        ConfigError: stems are missing; the message lists them and suggests options.
+        MissingStemsError: stems are missing; the message lists them and suggests options.
     """
     mistakes = [
         f"the data has no {part}{f' for {stem}' if part != stem else ''}"
@@ -48,7 +61,7 @@ def check_stems(stems: tuple[str, ...], groups: Groups, known: Set[str]) -> None
         flags = hints(stems, groups, known)
         there = f"found {listed(sorted(known)) or 'no stems'}"
         advice = f"Use {' '.join(flags)}" if flags else "Choose stems of the data, or other data"
-        raise ConfigError("stems of the network", [*mistakes, f"{there}. {advice}"])
+        raise MissingStemsError([*mistakes, f"{there}. {advice}"], known)
 
 
 def check_voxaug(chances: VoxaugRecipe, layout: str, *, has_libraries: bool) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from model_zoo.errors import OutputError, require_package
 from stemcli.engine.events import Event, EventHandler
+from stemcli.process import held_interrupts
 from trainers.config import Recipe
 from trainers.loop.events import (
     ExcerptRendered,
@@ -91,7 +92,8 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
     """Open the loggers of a run; yields a handler that passes events to all of them.
 
     They are a TensorBoard event file, ``history.jsonl`` and ``excerpts`` in ``folder``, and a run
-    on Weights & Biases if ``recipe.log.wandb`` names a project.
+    on Weights & Biases if ``recipe.log.wandb`` names a project. Ctrl-C and SIGTERM take effect
+    after the event that is being logged.
 
     Args:
         recipe: recipe of the run.
@@ -110,7 +112,8 @@ def open_run_log(recipe: Recipe, folder: Path, first_step: int) -> Iterator[Even
         log = RunLog(recipe, opened)
 
         def report(event: Event) -> None:
-            with _explain_write_errors(folder):
+            # Callbacks of matplotlib and soundfile would swallow the exception of a signal.
+            with held_interrupts(), _explain_write_errors(folder):
                 log(event)
 
         with _silence_thread_errors():

@@ -1,0 +1,102 @@
+"""Options of other training programs, and the recipe keys to set instead.
+
+They are hidden, and refused with the option to use. The spellings are
+those of common PyTorch training scripts; underscores are typed as dashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from model_zoo.option_names import quoted
+from stemcli.cli.other_tools import OtherOption
+from stemcli.cli.settings_command import SettingsCommand
+from trainers.cli.parameters import TABLE
+from trainers.recipes import recipe_names
+
+VALUE = "VALUE"
+KEYS = {
+    "--steps --max-steps --num-steps": "schedule.steps",
+    "--batch-size --batch --bs": "loop.batch_size",
+    "--lr --learning-rate": "optimizer.lr",
+    "--weight-decay --wd": "optimizer.weight_decay",
+    "--optimizer": "optimizer.name",
+    "--num-workers": "loop.num_workers",
+    "--warmup --warmup-steps": "schedule.warmup",
+    "--patience --early-stopping": "schedule.early_stopping_patience",
+    "--accumulation-steps --gradient-accumulation-steps --accumulate": "loop.accumulation_steps",
+    "--clip-seconds --segment --duration --chunk-size": "data.clip_seconds",
+    "--wandb --wandb-project": "log.wandb",
+}
+"""Options that stand for one key of a recipe."""
+
+
+def refused() -> list[OtherOption]:
+    """All options with the sentence to answer."""
+    given = [OtherOption(names, "", advice=f"Use --set {key}={{}}") for names, key in KEYS.items()]
+    epochs = "A run is counted in steps. Use --set schedule.steps=N"
+    return [
+        *given,
+        OtherOption("--epochs --num-epochs --max-epochs", "", advice=epochs),
+        OtherOption("--model --arch --architecture", "", advice="Use --recipe {}"),
+        OtherOption("--config --config-path", "", advice="Use --recipe {}"),
+        OtherOption("--dataset --data-path --data-dir --root", "", advice="Use --data {}"),
+        OtherOption("--checkpoint --ckpt --start-check-point", "", advice="Use --from {}"),
+        OtherOption("--gpus --device-ids", "", advice="Use --device cuda:N"),
+    ]
+
+
+def other_trainers_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of other training programs, hidden, to ``stem train``."""
+    for row in refused():
+        for spelling in row.spellings:
+            command = click.option(
+                spelling,
+                hidden=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_refuser(row.advice),
+                help=f"{row.advice.format(VALUE)}.",
+            )(command)
+    return command
+
+
+def _refuser(advice: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def refuse(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"There is no option {parameter.opts[0]}. {advice.format(value)}.", ctx
+            )
+
+    return refuse
+
+
+class TrainCommand(SettingsCommand):
+    """A command without arguments, which says which option an argument belongs to."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line.
+
+        Raises:
+            click.UsageError: there is an argument.
+        """
+        rest = super().parse_args(ctx, args)
+        if ctx.args and not ctx.resilient_parsing:
+            raise click.UsageError(_for_argument(ctx.args[0], ctx.command_path), ctx)
+        return rest
+
+
+def _for_argument(word: str, command: str) -> str:
+    """Say how to name a data folder or a recipe."""
+    start = f"{command} has options only, found {word!r}. Try: {command}"
+    if word in recipe_names() or Path(word).suffix in {".yaml", ".yml", ".json"}:
+        return f"{start} --recipe {quoted(word)}"
+    if Path(word).is_dir() or Path(word).suffix == TABLE:
+        return f"{start} --data {quoted(word)}"
+    return f"{start} --data DIR, with the folder of your songs"
