@@ -37,6 +37,7 @@ from stemcli.engine.inputs import BLOCK, Song, Wave, as_rate, as_song, name_of, 
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
+from stemcli.engine.reserved import reserved
 from stemcli.engine.song import Result, SongJob, finite
 from stemcli.engine.stream import SeparationStream
 from stemcli.remote_path import is_url
@@ -298,21 +299,22 @@ class Session:
             outputs = self.plan(song, folder=request.folder)
             picture = self.plan_picture(song, folder=request.folder)
         files = [*outputs.values(), *filter(None, [picture])]
-        if not request.replace and self._refuse_or_skip(call, request.track, files):
-            return Result(outputs, skipped=True, picture=picture)
-        return SongJob(
-            song,
-            outputs,
-            lambda work: self._on_device(work, call),
-            self.options,
-            request.track,
-            call.emit,
-            request.ready,
-            call.interrupted,
-            self._sent_notices,
-            networks.needs_peak_level,
-            picture,
-        ).run()
+        with reserved(files):
+            if not request.replace and self._refuse_or_skip(call, request.track, files):
+                return Result(outputs, skipped=True, picture=picture)
+            return SongJob(
+                song,
+                outputs,
+                lambda work: self._on_device(work, call),
+                self.options,
+                request.track,
+                call.emit,
+                request.ready,
+                call.interrupted,
+                self._sent_notices,
+                networks.needs_peak_level,
+                picture,
+            ).run()
 
     def _separate_array(
         self, call: Call, wave: Wave, sample_rate: float
