@@ -1,13 +1,16 @@
-"""Paths that songs in progress will write, so that two songs never write the same file."""
+"""Files that a song must not write: those of another song in progress, and existing ones."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from model_zoo.errors import OutputError
+from model_zoo.option_names import setting
+from stemcli.engine.options import Existing
 from stemcli.engine.outputs import path_key
 
 _TAKEN: set[str] = set()
@@ -37,3 +40,18 @@ def reserved(paths: Iterable[Path]) -> Iterator[None]:
     finally:
         with _LOCK:
             _TAKEN.difference_update(keys)
+
+
+def must_skip(files: Sequence[Path], existing: Existing) -> bool:
+    """Whether to skip a song because all of its files exist; if only some exist, it is redone.
+
+    Raises:
+        OutputError: a file exists, and ``existing`` is ``refuse``.
+    """
+    taken = [path for path in files if os.path.lexists(path)]
+    if taken and existing == "refuse":
+        raise OutputError(
+            f"{taken[0]} already exists. Add {setting(existing='overwrite')} or "
+            f"{setting(existing='skip')}"
+        )
+    return existing == "skip" and all(map(os.path.exists, files))
