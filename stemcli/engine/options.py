@@ -166,18 +166,20 @@ class Options(Config):
         "bit_depth": "depth",
     }
 
-    def __init__(self, **fields: Unpack[OptionFields]) -> None:
-        """Take what :func:`plain` converts.
+    if TYPE_CHECKING:  # the constructor also takes what :func:`plain` converts
 
-        Raises:
-            ConfigError: unknown fields or invalid values, all of them together.
-        """
-        known = {field.name: field.default for field in dataclasses.fields(self)}
-        if not fields.keys() <= known.keys():
-            self.from_dict(fields)  # raises the error
-        for name, value in {**known, **fields}.items():
-            object.__setattr__(self, name, plain(name, value))
-        self.__post_init__()
+        def __init__(self, **fields: Unpack[OptionFields]) -> None: ...
+
+    def __new__(cls, *_: Any, **fields: Any) -> Self:
+        """Refuse unknown fields as :meth:`from_dict` does, with the nearest known one."""
+        if not fields.keys() <= cls.__dataclass_fields__.keys():
+            cls.from_dict(fields)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
+        super().__post_init__()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -263,6 +265,9 @@ class Options(Config):
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:
             yield f"{option('output')} is empty; use e.g. {setting(output='.')}"
+        for name in ("output", "filename"):
+            if "\0" in getattr(self, name):
+                yield f"{option(name)} has a null character; use a name without"
 
     def _format_mistakes(self) -> Iterator[str]:
         if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):

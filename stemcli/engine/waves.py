@@ -120,15 +120,26 @@ def as_rate(sample_rate: float) -> int:
 
 def _as_array(wave: object) -> NDArray[Any]:
     try:
-        if isinstance(wave, torch.Tensor):
-            held = wave.detach().cpu()
-            return held.float().numpy() if held.is_floating_point() else held.numpy()
-        return np.asarray(wave)
+        array = _converted(wave)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise DecodeError(
-            f"The waveform, a {type(wave).__name__}, is no array. Give a NumPy array or a torch "
-            "tensor of floats of shape (frames, channels)"
-        ) from error
+        raise _no_array(wave) from error
+    if not np.issubdtype(array.dtype, np.number):
+        raise _no_array(wave)
+    return array
+
+
+def _converted(wave: object) -> NDArray[Any]:
+    if not isinstance(wave, torch.Tensor):
+        return np.asarray(wave)
+    held = wave.detach().cpu()
+    return held.float().numpy() if held.is_floating_point() else held.numpy()
+
+
+def _no_array(wave: object) -> DecodeError:
+    return DecodeError(
+        f"The waveform, a {type(wave).__name__}, has no numbers. Give a NumPy array or a torch "
+        "tensor of floats of shape (frames, channels)"
+    )
 
 
 def _advice(array: NDArray[Any]) -> list[str]:
