@@ -50,7 +50,8 @@ def name_of(song: Song, name: str | os.PathLike[str] = "") -> str:
     if is_url_text(song):
         from stemcli.web import url_name  # which loads OpenSSL
 
-        return name_part(PurePath(name).name) or url_name(str(song)) or "download"
+        found = name_part(PurePath(name).name) or url_name(str(song))
+        return _shortened(found or "download")
     if not is_file_object(song):
         return PurePath(name).name if name else Path(song).name  # type: ignore[arg-type]
     own = getattr(song, "name", "")

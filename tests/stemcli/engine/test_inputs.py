@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import stemcli
-from stemcli.engine.inputs import on_disk
+from stemcli.engine.inputs import name_of, on_disk
 from tests.stemcli.engine.test_python_api import files, make_session, song
 
 
@@ -149,6 +149,11 @@ def test_a_long_name_is_shortened(tmp_path: Path, name: str) -> None:
     data = song(tmp_path / "song.wav").read_bytes()
     result = make_session(tmp_path / "out").separate_file(io.BytesIO(data), name=name)
     assert result.outputs["vocals"].parent.name.startswith(name[0])
+
+
+def test_a_long_name_in_a_url_is_shortened() -> None:
+    name = name_of(f"https://host/{'a' * 400}.wav")
+    assert (len(name), name[-5:]) == (200, "a.wav")
 
 
 def test_an_interrupted_call_ends_between_blocks(tmp_path: Path) -> None:
