@@ -46,7 +46,7 @@ class Config:
 
     def __post_init__(self) -> None:
         wrong = self._type_mistakes()
-        beside = self.mistakes_beside(wrong) if wrong else self.mistakes()
+        beside = self.mistakes_beside(vars(self), wrong) if wrong else self.mistakes()
         mistakes = [*wrong.values(), *beside]
         if mistakes:
             raise ConfigError(type(self).__name__, mistakes)
@@ -55,7 +55,8 @@ class Config:
         """Mistakes in the values, a sentence each; empty for valid values."""
         return []
 
-    def mistakes_beside(self, wrong: Collection[str]) -> list[str]:
+    @classmethod
+    def mistakes_beside(cls, values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
         """Mistakes in the other fields if the fields ``wrong`` have values of wrong types."""
         return []
 
@@ -86,8 +87,9 @@ class Config:
                 fields[key] = _plain_to_field(known[key], values[key])
             except ConfigError as error:
                 mistakes += [f"{key}: {mistake}" for mistake in error.mistakes]
-        if mistakes:
-            mistakes += _wrong_types(known, fields, cls.words()).values()
+        wrong = _wrong_types(known, fields, cls.words())
+        if mistakes or wrong:
+            mistakes += [*wrong.values(), *cls.mistakes_beside(fields, wrong)]
             raise ConfigError(cls.__name__, unknown + mistakes)
         return cls._without_unknown(fields, unknown)
 

@@ -200,12 +200,12 @@ class Options(Config):
             *self._output_mistakes(),
         ]
 
-    def mistakes_beside(self, wrong: Collection[str]) -> list[str]:
+    @classmethod
+    def mistakes_beside(cls, values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
         """Mistakes in the other fields, a sentence each."""
         left_out = {*wrong, *(FORMAT_FIELDS if FORMAT_FIELDS.intersection(wrong) else ())}
-        names = [field.name for field in dataclasses.fields(self) if field.name not in left_out]
         try:
-            self.from_dict({name: getattr(self, name) for name in names})
+            cls.from_dict({name: values[name] for name in values if name not in left_out})
         except ConfigError as error:
             return error.mistakes
         return []
