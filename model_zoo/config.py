@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
@@ -24,6 +24,10 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
     type(None): "nothing",
 }
+"""Types in messages about files."""
+
+PYTHON_WORDS = {**WORDS, str: "a string", bool: "True or False", type(None): "None"}
+"""Types in messages about arguments of a Python program."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +41,29 @@ class Config:
     former_names: ClassVar[Mapping[str, str]] = {}
     """Keys that were renamed, by their earlier name; an error about one names the new key."""
 
+    other_names: ClassVar[Mapping[str, str]] = {}
+    """Unknown keys that are easily tried, and what to use instead."""
+
     def __post_init__(self) -> None:
-        mistakes = [*self._type_mistakes()] or [*self.mistakes()]
+        wrong = self._type_mistakes()
+        beside = self.mistakes_beside(vars(self), wrong) if wrong else self.mistakes()
+        mistakes = [*wrong.values(), *beside]
         if mistakes:
             raise ConfigError(type(self).__name__, mistakes)
 
     def mistakes(self) -> list[str]:
         """Mistakes in the values, a sentence each; empty for valid values."""
         return []
+
+    @classmethod
+    def mistakes_beside(cls, values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
+        """Mistakes in the other fields if the fields ``wrong`` have values of wrong types."""
+        return []
+
+    @classmethod
+    def words(cls) -> Mapping[Any, str]:
+        """How messages name types."""
+        return WORDS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`from_dict` turns back into this config."""
@@ -60,7 +79,7 @@ class Config:
         """
         hints = typing.get_type_hints(cls)
         known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-        unknown = [_unknown_key(key, known, cls.former_names) for key in values if key not in known]
+        unknown = [cls._unknown_key(key, known) for key in values if key not in known]
         mistakes = [f"key {name!r} is missing" for name in _required(cls) if name not in values]
         fields: dict[str, Any] = {}
         for key in (name for name in known if name in values):
@@ -68,8 +87,9 @@ class Config:
                 fields[key] = _plain_to_field(known[key], values[key])
             except ConfigError as error:
                 mistakes += [f"{key}: {mistake}" for mistake in error.mistakes]
-        mistakes += _wrong_types(known, fields)
-        if mistakes:
+        wrong = _wrong_types(known, fields, cls.words())
+        if mistakes or wrong:
+            mistakes += [*wrong.values(), *cls.mistakes_beside(fields, wrong)]
             raise ConfigError(cls.__name__, unknown + mistakes)
         return cls._without_unknown(fields, unknown)
 
@@ -84,10 +104,20 @@ class Config:
             raise ConfigError(cls.__name__, unknown)
         return built
 
-    def _type_mistakes(self) -> Iterator[str]:
+    def _type_mistakes(self) -> dict[str, str]:
         hints = typing.get_type_hints(type(self))
         names = [field.name for field in dataclasses.fields(self)]
-        return _wrong_types(hints, {name: getattr(self, name) for name in names})
+        return _wrong_types(hints, {name: getattr(self, name) for name in names}, self.words())
+
+    @classmethod
+    def _unknown_key(cls, key: Any, known: Mapping[str, Any]) -> str:
+        if key in cls.former_names:
+            return f"unknown key {shown(key)}, which is now {cls.former_names[key]!r}"
+        if key in cls.other_names:
+            return f"unknown key {shown(key)}, use {cls.other_names[key]}"
+        near = nearest(str(key), known)  # YAML has keys that are not text
+        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
+        return f"unknown key {shown(key)}, {hint}"
 
 
 def broken(rules: Mapping[str, bool]) -> list[str]:
@@ -95,25 +125,22 @@ def broken(rules: Mapping[str, bool]) -> list[str]:
     return [sentence for sentence, is_broken in rules.items() if is_broken]
 
 
-def _wrong_types(hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+def _wrong_types(
+    hints: Mapping[str, Any], values: Mapping[str, Any], words: Mapping[Any, str]
+) -> dict[str, str]:
+    """A sentence for every field whose value has a wrong type."""
+    wrong = {}
     for name, value in values.items():
         if not _fits(hints[name], value):
-            found = "nothing" if value is None else shown(value)
-            yield f"{name} must be {_words(hints[name])}, found {found}"
+            found = words[type(None)] if value is None else shown(value)
+            wrong[name] = f"{name} must be {_words(hints[name], words)}, found {found}"
+    return wrong
 
 
 def _required(kind: type[Config]) -> Iterator[str]:
     for field in dataclasses.fields(kind):
         if field.default is field.default_factory is dataclasses.MISSING:
             yield field.name
-
-
-def _unknown_key(key: Any, known: Mapping[str, Any], former_names: Mapping[str, str]) -> str:
-    if key in former_names:
-        return f"unknown key {shown(key)}, which is now {former_names[key]!r}"
-    near = nearest(str(key), known)  # YAML has keys that are not text
-    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    return f"unknown key {shown(key)}, {hint}"
 
 
 def _plain_to_field(hint: Any, value: Any) -> Any:
@@ -156,16 +183,16 @@ def _is_config(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, Config)
 
 
-def _words(hint: Any) -> str:
+def _words(hint: Any, words: Mapping[Any, str]) -> str:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return "one of " + ", ".join(repr(arg) for arg in args)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_words(arg) for arg in args)
+        return " or ".join(_words(arg, words) for arg in args)
     if origin is tuple:
-        return f"a list, each {_words(args[0])}"
+        return f"a list, each {_words(args[0], words)}"
     if origin is dict and args[1] is not Any:
-        return f"keys with values, each {_words(args[1])}"
+        return f"keys with values, each {_words(args[1], words)}"
     if origin is dict or _is_config(hint):
         return "keys with values"
-    return WORDS.get(hint, str(hint))
+    return words.get(hint, str(hint))

@@ -31,7 +31,7 @@ import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from model_zoo.option_names import SINGLE_QUOTES, is_in_single_quotes, option, quoted, setting
 
@@ -44,9 +44,15 @@ LONGEST_NAME = 100
 
 
 class StemError(Exception):
-    """Base of all expected errors: ``str(error)`` is the sentence to show."""
+    """Base of all expected errors: ``str(error)`` is the sentence to show.
+
+    Errors can be pickled and copied, as process pools require, whatever their constructor takes.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class UsageError(StemError):
@@ -188,6 +194,14 @@ def require_package(package: str, extra: str) -> None:
 def first_line(error: BaseException) -> str:
     """First line of an error from another package; the name of its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _restored(kind: type[StemError], args: tuple[Any, ...], values: dict[str, Any]) -> StemError:
+    """Recreate a pickled or copied error without its constructor, whose arguments are not kept."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(values)
+    return error
 
 
 def revived(kind: str, sentence: str) -> StemError:

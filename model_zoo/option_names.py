@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 VARIABLE = "_STEM_NAMES_FLAGS"
@@ -90,6 +90,11 @@ def setting(**values: object) -> str:
     if names_flags():
         return " ".join(_words(field, value) for field, value in values.items())
     return ", ".join(f"{field}={_plain(value)!r}" for field, value in values.items())
+
+
+def choices(values: Iterable[str]) -> str:
+    """Values of an option in a message, quoted for a Python program."""
+    return ", ".join(values if names_flags() else map(repr, values))
 
 
 def convert_command(path: str, name: str = "NAME") -> str:

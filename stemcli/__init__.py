@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from stemcli.engine.awaited import (
+        separate_async,
+    )
     from stemcli.engine.events import (
         Event,
         ModelLoaded,
@@ -46,7 +49,6 @@ if TYPE_CHECKING:
     )
     from stemcli.engine.separate import (
         separate,
-        separate_async,
     )
     from stemcli.engine.session import (
         Session,
@@ -86,7 +88,7 @@ _HOMES = {
     "UsageError": "model_zoo.errors",
     "WeightsError": "model_zoo.errors",
     "separate": "stemcli.engine.separate",
-    "separate_async": "stemcli.engine.separate",
+    "separate_async": "stemcli.engine.awaited",
 }
 
 __all__ = [
@@ -122,14 +124,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from stemcli.version import public_version
+if not TYPE_CHECKING:  # a type checker would take every name for one of these
 
-        return public_version()
-    if name not in _HOMES:
-        raise AttributeError(f"module 'stemcli' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from stemcli.version import public_version
+
+            return public_version()
+        if name not in _HOMES:
+            raise AttributeError(f"module 'stemcli' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from model_zoo.config import Config
 from model_zoo.errors import EncodeError
-from model_zoo.option_names import option, setting
+from model_zoo.option_names import choices, option, setting
 from stemcli.audio.info import AudioInfo
 
 DEPTHS = ("auto", "16", "24", "32f")
@@ -152,12 +152,12 @@ class OutputFormat(Config):
     def mistakes(self) -> list[str]:
         """Every value that the format does not support."""
         if self.name not in RULES:
-            return [f"{option('format')} must be one of {', '.join(RULES)}, found {self.name!r}"]
+            return [f"{option('format')} must be one of {choices(RULES)}, found {self.name!r}"]
         return [*self._depth_mistakes(), *self._bitrate_mistakes(), *self._quality_mistakes()]
 
     def _depth_mistakes(self) -> Iterator[str]:
         if self.depth not in DEPTHS:
-            yield f"{option('depth')} must be one of {', '.join(DEPTHS)}, found {self.depth!r}"
+            yield f"{option('depth')} must be one of {choices(DEPTHS)}, found {self.depth!r}"
         elif self.depth != "auto" and not self.rules.lossless:
             yield f"{option('depth')} is for wav and flac, not for {self.name}; leave it out"
         elif self.depth == "32f" and self.name == "flac":

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
-from model_zoo.option_names import SINGLE_QUOTES, Verbatim, is_in_single_quotes, quoted, setting
+from model_zoo.option_names import (
+    SINGLE_QUOTES,
+    Verbatim,
+    is_in_single_quotes,
+    quoted,
+    setting,
+    shell_or_python,
+)
 from stemcli.audio.allowed_formats import READABLE
 from stemcli.audio.other_files import OtherFile
 
@@ -70,7 +77,9 @@ def require_file(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            raise DecodeError(f"{path} is a folder. Try: stem batch {quoted(path)}")
+            command = f"Try: stem batch {quoted(path)}"
+            call = "Separate its songs one by one with Session.separate_file"
+            raise DecodeError(f"{path} is a folder. {shell_or_python(command, call)}")
         if not path.exists():
             raise DecodeError(_missing(path))
         if not path.is_file():
@@ -269,8 +278,11 @@ def _missing(path: Path) -> str:
         return f"{path} is a link to {os.readlink(path)}, which does not exist. Check the link"
     address = re.match(r"(\w{2,}:/)(.*)", str(path))  # Path reduced two slashes to one
     if address:
-        url = "/".join(address.groups())
-        return f"{url} is a URL, which Stem cannot read. Download it and use the file"
+        scheme, rest = address.groups()
+        if scheme == "file:/":
+            return f"{scheme}//{rest.lstrip('/')} is a URL. Use the path /{rest.lstrip('/')}"
+        use = shell_or_python("Download it and use the file", "Use it as a string, not as a Path")
+        return f"{scheme}/{rest} is a URL, which Stem cannot read. {use}"
     if is_in_single_quotes(str(path)) or is_in_single_quotes(path.name):
         return f"There is no file {path}: {SINGLE_QUOTES}"
     near = _sibling(path)

@@ -10,7 +10,9 @@
 ``outputs spool``          names of stem files; writing all of them or none
 ``background``             threads that decode before the network and encode after it
 ``song session``           one file to files; models loaded once for many songs
-``calls inputs``           interrupted and awaited songs; file objects and waveforms
-``separate``               one song in one call
+``reserved``               files that another song writes, and existing ones
+``calls inputs waves``     interrupted and awaited songs; file objects and waveforms
+``arguments``              checks of the arguments of Python programs
+``separate awaited``       one song in one call
 =========================  ======================================================================
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from stemcli.engine.arguments import as_folder, as_name, check_song
 from stemcli.engine.events import Event, EventHandler, TrackFinished
-from stemcli.engine.inputs import Song
+from stemcli.engine.inputs import Song, name_of
 from stemcli.engine.outputs import Ready
 
 T = TypeVar("T")
@@ -30,6 +32,23 @@ class FileRequest:
     track: str
     outputs: dict[str, Path] | None = None
     picture: Path | None = None
+
+
+def file_request(
+    song: Song,
+    name: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None,
+    replace: bool,
+) -> FileRequest:
+    """Check the arguments of a call before any work.
+
+    Raises:
+        UsageError: one of them cannot be used.
+    """
+    check_song(song)
+    called, where = as_name(name), as_folder(folder)
+    track = str(where / name_of(song, called))
+    return FileRequest(song, called, where, replace, lambda files: None, track)
 
 
 @dataclass(eq=False)

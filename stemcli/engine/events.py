@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Stage = Literal["measuring", "separating", "encoding"]
@@ -88,7 +88,7 @@ class TrackFinished(Event):
     """
 
     track: str
-    outputs: dict[str, str]
+    outputs: dict[str, str] = field(hash=False)
     audio_seconds: float
     wall_seconds: float
     picture: str | None = None

@@ -1,41 +1,34 @@
-"""Songs as a Python program has them: paths, URLs, binary file objects and waveforms in memory."""
+"""Songs as a Python program has them: paths, URLs and binary file objects."""
 
 from __future__ import annotations
 
+import inspect
+import io
 import os
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model_zoo.errors import DecodeError, OutputError, StemError, UsageError
-from stemcli.engine.overlap_add import Block
+from model_zoo.errors import DecodeError, OutputError, StemError, UsageError, first_line
 from stemcli.fetch import fetch
-from stemcli.printable import name_part
+from stemcli.printable import byte_length, cut, name_part
 from stemcli.remote_path import UrlPath, as_path, is_url
 
 Song = str | os.PathLike[str] | IO[bytes]
 """A song as ``separate_file`` takes it: a path, a URL, or a file object opened for bytes."""
 
-Wave = NDArray[np.floating[Any]]
-"""A waveform ``(frames, channels)`` of floats, nominally in [-1, 1]."""
+BLOCK = 2**20  # bytes
 
-BLOCK = 65536
-"""Frames per block of a waveform in memory."""
-
-MOST_CHANNELS = 64
-"""Channels of a waveform; no loudspeaker layout has more."""
+LONGEST_NAME = 200
+"""Bytes of the name of a temporary file, below the limit of every file system."""
 
 
 def is_file_object(song: object) -> bool:
     """Whether ``song`` is a file object, which has a method ``read``."""
-    return hasattr(song, "read")
+    return callable(getattr(song, "read", None)) and not isinstance(song, type)
 
 
 def is_url_text(song: object) -> bool:
@@ -43,7 +36,7 @@ def is_url_text(song: object) -> bool:
     return isinstance(song, str) and is_url(song)
 
 
-def name_of(song: Song, name: str = "") -> str:
+def name_of(song: Song, name: str | os.PathLike[str] = "") -> str:
     """The file name of a song, from which ``{track}`` in a template of file names is taken.
 
     Args:
@@ -57,20 +50,22 @@ def name_of(song: Song, name: str = "") -> str:
     if is_url_text(song):
         from stemcli.web import url_name  # which loads OpenSSL
 
-        return name_part(PurePath(name).name) or url_name(str(song)) or "download"
+        found = name_part(PurePath(name).name) or url_name(str(song))
+        return _shortened(found or "download")
     if not is_file_object(song):
-        given = name or os.fspath(song)  # type: ignore[arg-type]
-        return PurePath(given).name if name else Path(given).name
+        return PurePath(name).name if name else Path(song).name  # type: ignore[arg-type]
     own = getattr(song, "name", "")
     given = name or (own if isinstance(own, str) and not own.startswith("<") else "")
     found = name_part(PurePath(given).name)
     if found in ("", ".", ".."):
         raise UsageError("The file object has no name. Add one for its stems, e.g. name='song.mp3'")
-    return found
+    return _shortened(found)
 
 
 @contextmanager
-def on_disk(song: Song, name: str = "", ended: threading.Event | None = None) -> Iterator[Path]:
+def on_disk(
+    song: Song, name: str | os.PathLike[str] = "", ended: threading.Event | None = None
+) -> Iterator[Path]:
     """The path of a song; URLs and file objects are copied to a temporary file with their name.
 
     Decoders seek, which pipes and sockets cannot do. A file object is read from its position to its
@@ -79,10 +74,12 @@ def on_disk(song: Song, name: str = "", ended: threading.Event | None = None) ->
     Args:
         song: a path, a URL or a file object.
         name: see :func:`name_of`.
-        ended: when it is set, a download stops at once with a KeyboardInterrupt.
+        ended: when it is set, a download stops at once with a KeyboardInterrupt, and a file object
+            before its next block.
 
     Raises:
-        UsageError: the file object has no name, or was opened for text.
+        UsageError: the file object has no name, is closed, asynchronous or opened for text.
+        DecodeError: the file object cannot be read, is at its end or empty.
         OutputError: the temporary file cannot be written.
         StorageError: the URL cannot be reached, or the song is larger than the limit.
     """
@@ -91,59 +88,113 @@ def on_disk(song: Song, name: str = "", ended: threading.Event | None = None) ->
         yield Path(local)  # type: ignore[arg-type]
         return
     with TemporaryDirectory(prefix="stem-song-") as folder:
-        path = Path(folder) / name_of(song, name)
+        path, position = Path(folder) / name_of(song, name), 0
         if is_file_object(song):
-            _copy(song, path)  # type: ignore[arg-type]
+            position = _copy(song, path, ended or threading.Event())
         else:
             fetch(str(song), path, ended)
         try:
             yield path
         except StemError as error:
             error.args = (str(error).replace(str(path), path.name),)
+            if position and isinstance(error, DecodeError):
+                where = f"It was read from byte {position}; call seek(0) first to read all of it"
+                error.args = (f"{str(error).rstrip('.')}. {where}",)
             raise
 
 
-def _copy(song: IO[bytes], path: Path) -> None:
+def _shortened(name: str) -> str:
+    """A name that every file system takes, with its extension."""
+    path = PurePath(name)
+    room = LONGEST_NAME - min(byte_length(path.suffix), LONGEST_NAME // 2)
+    return name if byte_length(name) <= LONGEST_NAME else cut(path.stem, room) + path.suffix[:100]
+
+
+def _copy(song: Any, path: Path, ended: threading.Event) -> int:
+    """Copy a file object from its position to its end; return the position."""
+    name = path.name
+    if isinstance(song, io.TextIOBase):
+        raise _text(name)
+    if getattr(song, "closed", False) is True:
+        raise UsageError(f"{name} is closed. Open it again: open(path, 'rb')")
+    position = _position(song)
+    size = 0
+    blocks = _blocks(song, name)
+    with _explain_full_disk(path), path.open("wb") as copy:
+        for block in blocks:
+            if ended.is_set():
+                raise KeyboardInterrupt
+            size += copy.write(block)
+    if not size and position:
+        raise DecodeError(f"{name}: the file object is at its end. Call seek(0) first")
+    if not size:
+        raise DecodeError(f"{name} is empty (0 bytes). Use a file object that holds a song")
+    return position
+
+
+def _position(song: Any) -> int:
+    """The position of a file object; 0 if it has none."""
+    with suppress(Exception):
+        position = song.tell()
+        return position if isinstance(position, int) else 0
+    return 0
+
+
+def _blocks(song: Any, name: str) -> Iterator[bytes]:
+    """Read a file object in blocks, or at once if its ``read`` takes no size."""
+    size = (BLOCK,) if _takes_size(song.read) else ()
+    while block := _read(song, name, size):
+        yield block
+        if not size:
+            return
+
+
+def _read(song: Any, name: str, size: tuple[int, ...]) -> bytes:
     try:
-        with path.open("wb") as copy:
-            shutil.copyfileobj(song, copy)
-    except TypeError as error:
-        raise UsageError(
-            f"{path.name} was opened for text. Open it for bytes: open(path, 'rb')"
+        block = song.read(*size)
+    except Exception as error:  # whatever a class of the program raises
+        raise DecodeError(
+            f"{name} cannot be read: {first_line(error)}. Check the file object"
         ) from error
+    if isinstance(block, str):
+        raise _text(name)
+    if inspect.isawaitable(block):
+        if inspect.iscoroutine(block):
+            block.close()
+        raise UsageError(
+            f"The method read of {name} is asynchronous. Use song=io.BytesIO(await file.read())"
+        )
+    if block is None:
+        raise DecodeError(f"{name} has no data yet. Use a file object that waits for its data")
+    try:
+        return memoryview(block).tobytes()
+    except TypeError as error:
+        kind = type(block).__name__
+        raise UsageError(
+            f"The method read of {name} returns {kind}, not bytes. Use a file object of bytes"
+        ) from error
+
+
+def _takes_size(read: Any) -> bool:
+    try:
+        inspect.signature(read).bind(BLOCK)
+    except TypeError:
+        return False
+    except ValueError:  # compiled, without a signature
+        return True
+    return True
+
+
+def _text(name: str) -> UsageError:
+    return UsageError(f"{name} was opened for text. Open it for bytes: open(path, 'rb')")
+
+
+@contextmanager
+def _explain_full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"{path.name} cannot be copied to {path.parent} ({error.strerror or error}). Free some "
             "space there, or set TMPDIR to a folder on another disk"
         ) from error
-
-
-def as_song(wave: Wave) -> Block:
-    """Check a waveform and convert it to float32 frames.
-
-    Raises:
-        DecodeError: the waveform is not ``(frames, channels)`` of floats, or has so many channels
-            that its axes must be swapped.
-    """
-    array = np.asarray(wave)
-    if array.ndim != 2 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.floating):
-        kind = f"{array.dtype} of shape {array.shape}"
-        raise DecodeError(f"The waveform is {kind}. Give floats of shape (frames, channels)")
-    if array.shape[1] > MOST_CHANNELS:
-        frames, channels = array.shape
-        raise DecodeError(
-            f"The waveform has {frames} frames of {channels} channels. Give (frames, channels), "
-            "e.g. wave.T"
-        )
-    return array.astype(np.float32)
-
-
-def as_rate(sample_rate: float) -> int:
-    """Check a sample rate and convert it to an integer in Hz.
-
-    Raises:
-        DecodeError: the sample rate is not a whole number above 0.
-    """
-    if not sample_rate > 0 or not float(sample_rate).is_integer():
-        raise DecodeError(f"The sample rate is {sample_rate!r}. Give Hz, e.g. 44100")
-    return int(sample_rate)

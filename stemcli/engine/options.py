@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
-from model_zoo.config import Config
+from model_zoo.config import PYTHON_WORDS, WORDS, Config
 from model_zoo.errors import ConfigError
-from model_zoo.option_names import Verbatim, option, setting
+from model_zoo.option_names import Verbatim, names_flags, option, setting
 from stemcli.audio.formats import OutputFormat
+
+if TYPE_CHECKING:
+    import torch
 
 SHORTEST_SEGMENT = 0.25
 """Seconds; longer than the analysis window of any network, as the STFT of a chunk requires."""
@@ -20,9 +25,11 @@ SHORTEST_SEGMENT = 0.25
 NAMES = ("model", "stems")
 """Fields that hold any number of names."""
 
-CONVERTED = (*NAMES, "phase_model", "output")
-"""Fields that take more types than they hold."""
+FORMAT_FIELDS = frozenset({"format", "depth", "bitrate", "quality", "clip_mode"})
+"""Fields whose values are only checked together."""
 
+Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
+Depth = Literal["auto", "16", "24", "32f"]
 Precisions = Literal["auto", "fp32", "bf16", "fp16"]
 ClipMode = Literal["rescale", "clamp", "none"]
 Existing = Literal["refuse", "skip", "overwrite"]
@@ -41,16 +48,16 @@ class OptionFields(TypedDict, total=False):
     shifts: int
     seed: int
     batch_size: int
-    device: str
+    device: str | torch.device
     precision: Precisions
     track: int | None
     fall_back_to_only_track: bool
     start: float | None
     end: float | None
     output: str | os.PathLike[str]
-    filename: str
-    format: str
-    depth: str
+    filename: str | os.PathLike[str]
+    format: Format
+    depth: Depth
     bitrate: int | None
     quality: float | None
     clip_mode: ClipMode
@@ -59,14 +66,32 @@ class OptionFields(TypedDict, total=False):
 
 
 def plain(field: str, value: Any) -> Any:
-    """Convert one name or a list of names to a tuple, and paths to text."""
-    if field not in NAMES:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    """Convert names to a tuple, paths and devices to text, and numbers of NumPy to plain ones."""
+    if field in NAMES:
+        return _names(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if field == "device":
+        return _device(value)
+    if type(value) in (int, float, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _names(value: Any) -> Any:
     if isinstance(value, (str, os.PathLike)):
         return (os.fspath(value),) if os.fspath(value) else ()
     if isinstance(value, (list, tuple)):
         return tuple(os.fspath(one) if isinstance(one, os.PathLike) else one for one in value)
     return value
+
+
+def _device(value: Any) -> Any:
+    """The name of a ``torch.device``, without importing torch."""
+    kind = type(value)
+    if (kind.__module__, kind.__name__) != ("torch", "device"):
+        return value
+    return str(value) if value.type == "cuda" else value.type
 
 
 @dataclass(frozen=True)
@@ -135,13 +160,25 @@ class Options(Config):
     existing: Existing = "refuse"
     picture: bool = False
 
+    other_names: ClassVar[Mapping[str, str]] = {
+        "overwrite": "existing='overwrite'",
+        "skip_existing": "existing='skip'",
+        "bit_depth": "depth",
+    }
+
     if TYPE_CHECKING:  # the constructor also takes what :func:`plain` converts
 
         def __init__(self, **fields: Unpack[OptionFields]) -> None: ...
 
+    def __new__(cls, *_: Any, **fields: Any) -> Self:
+        """Refuse unknown fields as :meth:`from_dict` does, with the nearest known one."""
+        if not fields.keys() <= cls.__dataclass_fields__.keys():
+            cls.from_dict(fields)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        for name in CONVERTED:
-            object.__setattr__(self, name, plain(name, getattr(self, name)))
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
         super().__post_init__()
 
     @classmethod
@@ -163,6 +200,21 @@ class Options(Config):
             *self._output_mistakes(),
         ]
 
+    @classmethod
+    def mistakes_beside(cls, values: Mapping[str, Any], wrong: Collection[str]) -> list[str]:
+        """Mistakes in the other fields, a sentence each."""
+        left_out = {*wrong, *(FORMAT_FIELDS if FORMAT_FIELDS.intersection(wrong) else ())}
+        try:
+            cls.from_dict({name: values[name] for name in values if name not in left_out})
+        except ConfigError as error:
+            return error.mistakes
+        return []
+
+    @classmethod
+    def words(cls) -> Mapping[Any, str]:
+        """How messages name types."""
+        return WORDS if names_flags() else PYTHON_WORDS
+
     @property
     def networks(self) -> tuple[str, ...]:
         """Names of all networks that run: the models, and the phase model if there is one."""
@@ -183,6 +235,9 @@ class Options(Config):
             yield f"a model is named twice ({setting(model=self.model)})"
         if len(set(self.stems)) < len(self.stems):
             yield f"a stem is named twice ({setting(stems=self.stems)})"
+        if not names_flags() and any("," in stem for stem in self.stems):
+            names = [name.strip() for stem in self.stems for name in stem.split(",")]
+            yield f"stems takes a list of names; use {setting(stems=names)}"
         if self.stems and self.two_stems:
             yield f"{option('stems')} and {option('two_stems')} exclude each other; use one of them"
 
@@ -210,6 +265,9 @@ class Options(Config):
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:
             yield f"{option('output')} is empty; use e.g. {setting(output='.')}"
+        for name in ("output", "filename"):
+            if "\0" in getattr(self, name):
+                yield f"{option(name)} has a null character; use a name without"
 
     def _format_mistakes(self) -> Iterator[str]:
         if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):

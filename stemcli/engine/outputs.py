@@ -295,7 +295,7 @@ def is_same_file(path: Path, song: Path) -> bool:
     """Whether both paths lead to the same file, including through links."""
     if os.path.exists(path) and os.path.exists(song):
         return os.path.samefile(path, song)
-    return _key(path) == _key(song)
+    return path_key(path) == path_key(song)
 
 
 def _field_mistakes(template: str) -> list[str]:
@@ -340,7 +340,7 @@ def _fill(template: str, values: Mapping[str, str]) -> Path:
 def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:
     owners: dict[str, str] = {}
     for stem, path in paths.items():
-        other = owners.setdefault(_key(path), stem)
+        other = owners.setdefault(path_key(path), stem)
         if other != stem:
             problem = f"{other!r} and {stem!r} would both be written to {path}"
             raise ConfigError(option("filename"), [f"{problem}; add {{stem}} to {template!r}"])
@@ -359,7 +359,7 @@ def _require_extension(paths: Iterable[Path], extension: str, template: str) -> 
             )
 
 
-def _key(path: Path) -> str:
+def path_key(path: Path) -> str:
     """A key that is equal for paths that some file systems treat as one (Unicode form, case)."""
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import UsageError
+from stemcli.engine.arguments import FILE_KINDS, check_song, is_array
 from stemcli.engine.events import EventHandler
-from stemcli.engine.inputs import Song, Wave, is_file_object
+from stemcli.engine.inputs import Song, is_file_object
 from stemcli.engine.options import OptionFields
 from stemcli.engine.session import Session
 from stemcli.engine.song import Result
+from stemcli.engine.waves import Wave
 
 FILE_FIELDS = (
     *(
@@ -31,12 +33,15 @@ FILE_FIELDS = (
 )
 """Options without effect on a waveform, for which no file is read or written."""
 
+SESSION_ARGUMENTS = ("options", "jobs", "load")
+"""Arguments that only a session takes."""
+
 
 @overload
 def separate(
     song: Song,
     *,
-    name: str = ...,
+    name: str | os.PathLike[str] = ...,
     on_event: EventHandler | None = ...,
     **options: Unpack[OptionFields],
 ) -> Result: ...
@@ -52,7 +57,7 @@ def separate(
     song: Any,
     *,
     sample_rate: float | None = None,
-    name: str = "",
+    name: str | os.PathLike[str] = "",
     on_event: EventHandler | None = None,
     **options: Any,
 ) -> Any:
@@ -80,63 +85,46 @@ def separate(
     return Session(on_event=on_event, **options).separate_file(song, name=name)
 
 
-@overload
-async def separate_async(
-    song: Song,
-    *,
-    name: str = ...,
-    on_event: EventHandler | None = ...,
-    **options: Unpack[OptionFields],
-) -> Result: ...
-@overload
-async def separate_async(
-    song: Wave,
-    *,
-    sample_rate: float,
-    on_event: EventHandler | None = ...,
-    **options: Unpack[OptionFields],
-) -> dict[str, NDArray[np.float32]]: ...
-async def separate_async(
+async def separate_in_thread(
     song: Any,
-    *,
-    sample_rate: float | None = None,
-    name: str = "",
-    on_event: EventHandler | None = None,
-    **options: Any,
+    sample_rate: float | None,
+    name: str | os.PathLike[str],
+    on_event: EventHandler | None,
+    options: dict[str, Any],
 ) -> Any:
-    """Separate one song in a thread, as :func:`separate` does, without blocking the event loop.
-
-    ``on_event`` is called in the thread of the event loop. If the task is cancelled, the song ends
-    at its next block, leaves no files, and then the cancellation is raised.
-
-    Raises:
-        StemError: the song cannot be separated; ``str(error)`` is the sentence to show.
-        asyncio.CancelledError: the task was cancelled.
-    """
+    """Separate one song in a thread: the work of ``separate_async``."""
     if is_wave(song, sample_rate, name, options):
-        assert sample_rate is not None
         session = Session(on_event=on_event, **options)
-        return await session.separate_array_async(song, sample_rate)
+        return await session.separate_array_async(song, sample_rate)  # type: ignore[arg-type]
     return await Session(on_event=on_event, **options).separate_file_async(song, name=name)
 
 
-def is_wave(song: object, sample_rate: float | None, name: str, options: dict[str, Any]) -> bool:
+def is_wave(
+    song: object,
+    sample_rate: float | None,
+    name: str | os.PathLike[str],
+    options: dict[str, Any],
+) -> bool:
     """Whether ``song`` is a waveform; other arguments must fit.
 
     Raises:
-        UsageError: ``song`` is neither a file nor a waveform, or an argument is for the other kind.
+        UsageError: ``song`` is neither a file nor a waveform, or an argument is for the other kind
+            or for a session.
     """
+    others = [argument for argument in SESSION_ARGUMENTS if argument in options]
+    if others:
+        raise UsageError(
+            f"{', '.join(others)}: separate takes fields of Options. Use "
+            "stemcli.Session(options, ...).separate_file(song)"
+        )
     if isinstance(song, (str, os.PathLike)) or is_file_object(song):
         if sample_rate is not None:
             raise UsageError("sample_rate is for waveforms; a file states its own. Leave it out")
         return False
-    if isinstance(song, (bytes, bytearray, memoryview)):
-        raise UsageError("song is bytes. Use song=io.BytesIO(data), name='song.mp3'")
+    if song is None or isinstance(song, (bytes, bytearray, memoryview)):
+        check_song(song)
     if sample_rate is None:
-        raise UsageError(
-            f"song is of type {type(song).__name__}. Use a path, a file object opened for bytes, "
-            "or a waveform and its rate, e.g. sample_rate=44100"
-        )
+        raise UsageError(_without_rate(song))
     without_effect = [field for field in FILE_FIELDS if field in options] + ["name"] * bool(name)
     if without_effect:
         raise UsageError(
@@ -144,3 +132,15 @@ def is_wave(song: object, sample_rate: float | None, name: str, options: dict[st
             "written. Leave out these options, or use the path of a file"
         )
     return True
+
+
+def _without_rate(song: object) -> str:
+    kind = type(song).__name__
+    if is_array(song):
+        return f"song is of type {kind}, a waveform. Add its rate in Hz, e.g. sample_rate=44100"
+    if isinstance(song, tuple):
+        return "song is a tuple. For a waveform and its rate use separate(wave, sample_rate=rate)"
+    return (
+        f"song is of type {kind}. Use {FILE_KINDS}, or a waveform and its rate, e.g. "
+        "sample_rate=44100"
+    )

@@ -6,9 +6,10 @@ encoded at the end, another song uses the device.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_zoo.errors import DecodeError, OutputError, StemError
-from model_zoo.option_names import setting
+from model_zoo.errors import OutputError, StemError
 from stemcli.audio.encoders import require_encoder
-from stemcli.engine.calls import Call, FileRequest, run_in_thread
+from stemcli.engine.arguments import as_folder, as_jobs, check_handler, check_options, named_path
+from stemcli.engine.calls import Call, FileRequest, file_request, run_in_thread
 from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.device_pool import DevicePool
@@ -33,12 +34,13 @@ from stemcli.engine.events import (
     TrackFailed,
     TrackSkipped,
 )
-from stemcli.engine.inputs import BLOCK, Song, Wave, as_rate, as_song, name_of, on_disk
+from stemcli.engine.inputs import Song, on_disk
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
-from stemcli.engine.song import Result, SongJob, finite
-from stemcli.engine.stream import SeparationStream
+from stemcli.engine.reserved import must_skip, reserved
+from stemcli.engine.song import Result, SongJob
+from stemcli.engine.waves import Wave, separate_wave
 from stemcli.remote_path import is_url
 
 T = TypeVar("T")
@@ -77,6 +79,7 @@ class Session:
 
     Raises:
         ConfigError: options are unknown or contradict each other; names all of them.
+        UsageError: another argument cannot be used.
     """
 
     def __init__(
@@ -88,6 +91,9 @@ class Session:
         load: Callable[[str], LoadedModel] = load_model,
         **fields: Unpack[OptionFields],
     ) -> None:
+        check_options(options)
+        check_handler(on_event)
+        jobs = as_jobs(jobs)
         given = options.to_dict() if options else {}
         self.options = Options.from_dict({**given, **fields}) if fields else options or Options()
         self._on_event = on_event
@@ -127,37 +133,45 @@ class Session:
         """Names of the outputs."""
         return self.ensemble.selection.names
 
-    def plan(self, song: str | os.PathLike[str], *, folder: Path | None = None) -> dict[str, Path]:
+    def plan(
+        self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
+    ) -> dict[str, Path]:
         """Return the paths of the stems of ``song``.
 
         Args:
-            song: the input; its tags are read if ``--filename`` needs them.
+            song: path or URL of the input; its tags are read if ``filename`` needs them.
             folder: sub-folder of the output folder, to mirror a tree.
 
         Raises:
             ConfigError: the file name template cannot be used.
             OutputError: a stem would replace the song.
             FfmpegMissingError: the format needs ffmpeg, which is missing.
+            UsageError: ``song`` is no path, or ``folder`` leaves the output folder.
         """
-        options = self.options
+        options, path, where = self.options, named_path(song), self._folder(folder)
         if is_url(options.output):
             raise OutputError(
                 f"{options.output} is a URL, to which only the commands can write. Choose a folder"
             )
         require_encoder(options.output_format())
         return plan_outputs(
-            song if isinstance(song, Path) else Path(song),
+            path,
             self.stems,
             template=options.filename,
-            folder=Path(options.output) / (folder or Path()),
+            folder=where,
             extension=options.output_format().extension,
             model=self.ensemble.name,
         )
 
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """Return the path of the picture of ``song``, None if none was asked for."""
-        where = Path(self.options.output) / (folder or Path())
-        return plan_picture(Path(song), self.options, folder=where, model=self.ensemble.name)
+    def plan_picture(
+        self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
+    ) -> Path | None:
+        """Return the path of the picture of ``song``, None if none was asked for.
+
+        Takes and raises what :meth:`plan` takes and raises.
+        """
+        path, where = named_path(song), self._folder(folder)
+        return plan_picture(path, self.options, folder=where, model=self.ensemble.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -176,8 +190,8 @@ class Session:
         self,
         song: Song,
         *,
-        name: str = "",
-        folder: Path | None = None,
+        name: str | os.PathLike[str] = "",
+        folder: str | os.PathLike[str] | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
         outputs: dict[str, Path] | None = None,
@@ -202,13 +216,20 @@ class Session:
             StemError: the song cannot be separated; reported as ``TrackFailed`` before.
             KeyboardInterrupt: the session was interrupted.
         """
-        track = track or str((folder or Path()) / name_of(song, name))
-        request = FileRequest(song, name, folder, replace, ready, track, outputs, picture)
+        request = file_request(song, name, folder, replace)
+        request = dataclasses.replace(
+            request, ready=ready, track=track or request.track, outputs=outputs, picture=picture
+        )
         with self._calling() as call:
             return self._separate_file(call, request)
 
     async def separate_file_async(
-        self, song: Song, *, name: str = "", folder: Path | None = None, replace: bool = False
+        self,
+        song: Song,
+        *,
+        name: str | os.PathLike[str] = "",
+        folder: str | os.PathLike[str] | None = None,
+        replace: bool = False,
     ) -> Result:
         """Separate a file into files in a thread, as :meth:`separate_file` does.
 
@@ -220,8 +241,7 @@ class Session:
             StemError: the song cannot be separated; reported as ``TrackFailed`` before.
             asyncio.CancelledError: the task was cancelled, or the session interrupted.
         """
-        track = str((folder or Path()) / name_of(song, name))
-        request = FileRequest(song, name, folder, replace, lambda files: None, track)
+        request = file_request(song, name, folder, replace)
         return await self._in_thread(lambda call: self._separate_file(call, request))
 
     def separate_array(self, wave: Wave, sample_rate: float) -> dict[str, NDArray[np.float32]]:
@@ -298,58 +318,33 @@ class Session:
             outputs = self.plan(song, folder=request.folder)
             picture = self.plan_picture(song, folder=request.folder)
         files = [*outputs.values(), *filter(None, [picture])]
-        if not request.replace and self._refuse_or_skip(call, request.track, files):
-            return Result(outputs, skipped=True, picture=picture)
-        return SongJob(
-            song,
-            outputs,
-            lambda work: self._on_device(work, call),
-            self.options,
-            request.track,
-            call.emit,
-            request.ready,
-            call.interrupted,
-            self._sent_notices,
-            networks.needs_peak_level,
-            picture,
-        ).run()
+        with reserved(files):
+            if not request.replace and must_skip(files, self.options.existing):
+                call.emit(TrackSkipped(request.track, "all stems exist"))
+                return Result(outputs, skipped=True, picture=picture)
+            return SongJob(
+                song,
+                outputs,
+                lambda work: self._on_device(work, call),
+                self.options,
+                request.track,
+                call.emit,
+                request.ready,
+                call.interrupted,
+                self._sent_notices,
+                networks.needs_peak_level,
+                picture,
+            ).run()
 
     def _separate_array(
         self, call: Call, wave: Wave, sample_rate: float
     ) -> dict[str, NDArray[np.float32]]:
-        options, rate = self.options, as_rate(sample_rate)
-        first = round((options.start or 0.0) * rate)
-        last = None if options.end is None else round(options.end * rate)
-        song = as_song(wave)[first:last]
-        if not len(song):
-            raise DecodeError(
-                "The waveform has no samples between start and end. Give at least one frame"
-            )
-        parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
-        checked = list(finite(parts, "The waveform", rate))
-        separation = SeparationStream(
-            self._load_networks(call), rate, song.shape[1], float(max(song.max(), -song.min()))
+        return separate_wave(
+            wave, sample_rate, self.options, lambda: self._load_networks(call), call.emit
         )
-        stems = np.empty((len(self.stems), *song.shape), dtype=np.float32)
-        done = 0
-        for block in separation.pass_through(checked):  # views, each of which holds whole chunks
-            call.check()
-            stems[:, done : done + len(block)] = block.swapaxes(0, 1)
-            done += len(block)
-        return dict(zip(self.stems, stems, strict=True))
 
-    def _refuse_or_skip(self, call: Call, track: str, files: Sequence[Path]) -> bool:
-        """Whether to skip a song because all outputs exist; if only some exist, it is redone."""
-        taken = [path for path in files if os.path.lexists(path)]
-        if taken and self.options.existing == "refuse":
-            raise OutputError(
-                f"{taken[0]} already exists. Add {setting(existing='overwrite')} or "
-                f"{setting(existing='skip')}"
-            )
-        skip = self.options.existing == "skip" and all(map(os.path.exists, files))
-        if skip:
-            call.emit(TrackSkipped(track, "all stems exist"))
-        return skip
+    def _folder(self, folder: str | os.PathLike[str] | None) -> Path:
+        return Path(self.options.output) / as_folder(folder)
 
     def _on_device(self, work: Callable[[Ensemble], T], call: Call) -> T:
         with self._loading:

@@ -49,7 +49,7 @@ class Result:
         picture: path of the picture; None if none was asked for.
     """
 
-    outputs: dict[str, Path]
+    outputs: dict[str, Path] = field(hash=False)
     frames: int = 0
     sample_rate: int = 0
     gain: float = 1.0

@@ -9,8 +9,11 @@ from stemcli.audio.formats import OutputFormat
 from stemcli.audio.info import AudioInfo
 
 MISTAKES = [
-    ({"name": "mp4"}, "format must be one of wav, flac, mp3, ogg, opus, m4a, found 'mp4'"),
-    ({"depth": "20"}, "depth must be one of auto, 16, 24, 32f, found '20'"),
+    (
+        {"name": "mp4"},
+        "format must be one of 'wav', 'flac', 'mp3', 'ogg', 'opus', 'm4a', found 'mp4'",
+    ),
+    ({"depth": "20"}, "depth must be one of 'auto', '16', '24', '32f', found '20'"),
     ({"name": "mp3", "depth": "16"}, "depth is for wav and flac, not for mp3"),
     ({"name": "flac", "depth": "32f"}, "use depth='24' or format='wav'"),
     ({"bitrate": 320}, "bitrate is for mp3, ogg, opus and m4a, not for wav; leave it out"),

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import stemcli
@@ -25,10 +26,14 @@ def run(wave: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         stemcli.separate(file, output=Path("out"))
     stemcli.separate(io.BytesIO(version.encode()), name="x.wav")
     options = stemcli.Options(model=["a", Path("runs/b")], stems="vocals", depth="32f")
+    stemcli.Options(device=torch.device("cpu"), filename=Path("{track}/{stem}.{ext}"))
+    estimates = stemcli.separate(torch.from_numpy(wave), sample_rate=44100)
+    print(estimates["vocals"].dtype)
     names: tuple[str, ...] = options.model
     session = stemcli.Session(options, show, jobs=2, overlap=0.5)
     try:
         session.separate_file(path, folder=Path(*names))
+        session.plan("a.wav", folder="b")
     except stemcli.ConfigError as error:
         print(error.mistakes)
     except stemcli.StemError as error:

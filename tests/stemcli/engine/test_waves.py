@@ -1,0 +1,87 @@
+"""Waveforms in memory: arrays and tensors, sample rates, and progress."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import stemcli
+from stemcli.audio.info import RATES
+from stemcli.engine.events import Event, Progress
+from stemcli.engine.waves import as_rate
+from tests.stemcli.engine.stubs import noise
+from tests.stemcli.engine.test_python_api import RATE, make_session
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [1, 999, 4_000_000, 10**400, True, np.True_, "44100", None, Decimal(8000), 1 + 2j, [8000]],
+)
+def test_a_rate_that_no_file_may_have(tmp_path: Path, rate: Any) -> None:
+    """The resampler would crash at 1 Hz."""
+    with pytest.raises(stemcli.DecodeError, match="from 1000 to 3999999, e"):
+        make_session(tmp_path).separate_array(noise(9), rate)
+
+
+@pytest.mark.parametrize("rate", [8000, 8000.0, np.int16(8000), np.float32(8000)])
+def test_numbers_of_any_type_are_rates(rate: Any) -> None:
+    assert as_rate(rate) == 8000
+    assert type(as_rate(rate)) is int
+
+
+def test_the_limits_are_rates() -> None:
+    assert (as_rate(RATES[0]), as_rate(RATES[-1])) == (1000, 3_999_999)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_a_tensor_is_a_waveform(tmp_path: Path, kind: torch.dtype) -> None:
+    """Reference: the same values as an array."""
+    wave = noise(RATE)
+    session = make_session(tmp_path)
+    tensor = torch.tensor(wave, dtype=kind, requires_grad=True)
+    expected = session.separate_array(wave, RATE)
+    for stem, made in session.separate_array(tensor, RATE).items():
+        assert isinstance(made, np.ndarray)
+        np.testing.assert_array_equal(made, expected[stem])
+    halved = session.separate_array(tensor.bfloat16(), RATE)
+    for stem, made in halved.items():
+        np.testing.assert_allclose(made, expected[stem], atol=2**-9)
+
+
+@pytest.mark.parametrize(
+    ("wave", "sentence"),
+    [
+        (np.zeros((9, 2), np.int16), r"int16 of .*divide integers by full scale: wave / 32768$"),
+        (torch.zeros((9, 2), dtype=torch.int32), "int32 of .*wave / 2147483648$"),
+        (np.zeros(9), r"add the axis of channels: wave\[:, None\]$"),
+        (torch.zeros(9), r"add the axis of channels: wave\[:, None\]$"),
+        ((np.zeros((9, 2)), 8000), "The waveform, a tuple, has no numbers"),
+        (torch.zeros((9, 2), device="meta"), "The waveform, a Tensor, has no numbers"),
+        ("song.wav", "The waveform, a str, has no numbers"),
+        (None, "The waveform, a NoneType, has no numbers"),
+        ({}, "The waveform, a dict, has no numbers"),
+        (np.zeros((9, 2), bool), "The waveform, a ndarray, has no numbers"),
+        (np.zeros((9, 2), complex), "complex128 of shape"),
+        (np.zeros((1, 2, 9)), r"of shape \(1, 2, 9\)\. Give floats"),
+    ],
+)
+def test_a_wrong_waveform_says_how_to_convert_it(tmp_path: Path, wave: Any, sentence: str) -> None:
+    with pytest.raises(stemcli.DecodeError, match=sentence):
+        make_session(tmp_path).separate_array(wave, 8000)
+
+
+def test_a_waveform_sends_progress(tmp_path: Path) -> None:
+    sent: list[Event] = []
+    make_session(tmp_path, sent.append).separate_array(noise(3 * RATE), RATE)
+    steps = [event for event in sent if isinstance(event, Progress)]
+    assert {(step.track, step.stage, step.seconds_total) for step in steps} == {
+        ("waveform", "separating", 3.0)
+    }
+    done = [step.seconds_done for step in steps]
+    assert done == sorted(done)
+    assert done[-1] == 3.0
