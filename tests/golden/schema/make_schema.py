@@ -180,7 +180,7 @@ ROWS = listed(record({"method": TEXT, "stem": TEXT, "songs": mapped(COUNT), "val
 def events() -> dict[str, Schema]:
     """The schema of every event by name."""
     found = {}
-    for kind in event_classes():
+    for kind in sorted(event_classes(), key=event_name):
         own = OWN_FIELDS.get(kind, {})
         hidden = ("trace",) if kind is ScoringFailed else ()
         properties = {**properties_of(kind, (*own, *hidden)), **own}

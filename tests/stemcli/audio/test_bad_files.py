@@ -83,7 +83,7 @@ SENTENCES: dict[Callable[[Path], Path], str] = {
     missing_with_several_extensions: r"did you mean 'song.mp3'\?",
     a_link_to_nowhere: r"song.wav is a link to gone.wav, which does not exist",
     a_pipe_without_a_writer: r"song.wav is a pipe or a device\. Save the sound to a file",
-    a_folder: r"is a folder\. Try: stem batch ",
+    a_folder: r"is a folder\. Separate its songs one by one",
     empty: r"song.mp3 is empty \(0 bytes\)\. Copy or download it again",
     text: r"No sound can be read from .*song.mp3: it is a text file; use the song itself",
     text_by_name: r"No sound can be read from .*song.txt: it is a text file; use the song itself",
@@ -101,7 +101,7 @@ def test_bad_files_give_one_error_message(tmp_path: Path, make: Callable[[Path],
 
 
 def test_a_url_in_the_place_of_a_path_is_named_with_both_slashes() -> None:
-    with pytest.raises(DecodeError, match=r"https://example.org/a.mp3 is a URL, .*\. Down"):
+    with pytest.raises(DecodeError, match=r"https://example.org/a.mp3 is a URL, .*\. Use it as"):
         require_file(Path("https://example.org/a.mp3"))
 
 

@@ -354,10 +354,12 @@ def test_include_and_exclude_together(tmp_path: Path) -> None:
     assert (song_names(scan), scan.excluded) == (["a.flac"], 2)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "file.mp3"])
-def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "advice"), [("nowhere", "stem batch FOLDER"), ("file.mp3", "stem separate .*file.mp3")]
+)
+def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path, name: str, advice: str) -> None:
     make_songs(tmp_path, "file.mp3")
-    with pytest.raises(UsageError, match="stem batch FOLDER"):
+    with pytest.raises(UsageError, match=advice):
         find_songs(tmp_path / name)
 
 

@@ -197,7 +197,7 @@ def test_settings_that_cannot_be_used(
     (tmp_path / ".settings/config.toml").write_text("format =")
     monkeypatch.setenv("STEM_JOBS", "many")
     check = run_checks(run_stem)["settings"]
-    assert (check.ok, check.advice) == (False, "To see all, run stem config show")
+    assert (check.ok, check.advice) == (False, "See: stem config show")
     assert "config.toml: the file is not valid TOML" in check.found
     assert check.found.endswith(
         "; Invalid value for STEM_JOBS: 'many' is not a valid integer range"
