@@ -72,7 +72,10 @@ def killed_after(steps: int, command: list[str], cache: Path) -> list[dict[str, 
     return reported
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(1, marks=pytest.mark.learns), pytest.param(8, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_resumes_bit_for_bit(command: list[str], tmp_path: Path, kills: int) -> None:
     """Kills come at random steps, also within an epoch; the final checkpoints are equal.
 
