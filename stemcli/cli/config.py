@@ -202,7 +202,9 @@ class SettingInForce:
 
 def settings_in_force() -> tuple[list[SettingInForce], StemError | None]:
     """Every setting as Click resolves it for stem batch, and the damage of the file, if any."""
-    context = SEPARATION.make_context("batch", ["."], resilient_parsing=True)
+    # Click keeps the help option of the first context, so this one has the names of the others.
+    names: Any = {"help_option_names": ["-h", "--help"]}
+    context = SEPARATION.make_context("batch", ["."], resilient_parsing=True, **names)
     rows = [_in_force(context, name, setting) for name, setting in SEPARATION.settings.items()]
     by_key = {row.key: row for row in rows}
     return [by_key[key] for key in SETTINGS if key in by_key], read_or_problem()[1]
