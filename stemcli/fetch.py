@@ -120,7 +120,7 @@ def _save(blocks: Iterable[bytes], target: Path, source: str, stop: threading.Ev
     """Write blocks to a new file, which is removed after an error; return its size."""
     size = 0
     try:
-        with _explain_full_disk(target, source), target.open("xb") as file:
+        with explain_full_disk(target, source), target.open("xb") as file:
             for block in blocks:
                 size += len(block)
                 _require_small(size, source)
@@ -154,7 +154,16 @@ def _stdin_blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 @contextmanager
-def _explain_full_disk(target: Path, source: str) -> Iterator[None]:
+def explain_full_disk(target: Path, source: str) -> Iterator[None]:
+    """Name the song and the temporary folder if a copy cannot be written.
+
+    Args:
+        target: the copy.
+        source: name of the song, for the message.
+
+    Raises:
+        OutputError: the copy cannot be written.
+    """
     try:
         yield
     except FileNotFoundError:  # of the source

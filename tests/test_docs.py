@@ -20,6 +20,7 @@ import yaml
 from stemcli.cli.app import COMMANDS
 from stemcli.engine.events import Event
 from stemcli.settings import SETTINGS
+from tests.golden.schema.make_schema import INTERNAL, MODULES
 from trainers.config import PoolRecipe, Recipe, StageRecipe
 
 ROOT = Path(__file__).parents[1]
@@ -32,19 +33,6 @@ ITEMS = {
     "data.voices.backings": PoolRecipe,
 }
 """Recipe keys with lists of dataclasses."""
-
-EVENTS = (
-    "stemcli.batch.report",
-    "trainers.cluster.job",
-    "trainers.evaluation.events",
-    "trainers.loop.dry_run",
-    "trainers.loop.events",
-    "trainers.search.trials",
-)
-"""Modules with events, besides the engine's."""
-
-INTERNAL = {"worker_group_restarting", "worker_group_failed"}
-"""Events between workers and the process that started them, not visible to programs."""
 
 
 def defaults(kind: type[Any]) -> dict[str, Any]:
@@ -88,7 +76,7 @@ def snake_case(kind: type[Event]) -> str:
 
 
 def test_every_event_and_its_fields_are_documented() -> None:
-    for name in EVENTS:
+    for name in MODULES:
         import_module(name)
     ours = [kind for kind in kinds() if kind.__module__.split(".")[0] in ("stemcli", "trainers")]
     known = {snake_case(kind): {field.name for field in fields(kind)} for kind in ours}

@@ -185,9 +185,6 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"changed: {', '.join(map(option, changed))}"
 
 
-"""Fields of :class:`~stemcli.engine.options.Options` with another name on the command line."""
-
-
 def _is_whole(entry: JournalEntry, path: Path) -> bool:
     return path in entry.outputs and entry.outputs[path].is_whole
 

@@ -25,7 +25,7 @@ from stemcli import version
 from stemcli.cli import other_tools
 from stemcli.cli.formatting import examples
 from stemcli.cli.json_output import json_if_requested, write_error, write_interrupted
-from stemcli.cli.lazy import CommandEntry, LazyGroup
+from stemcli.cli.lazy import HELP_NAMES, CommandEntry, LazyGroup
 from stemcli.cli.options import is_verbose
 from stemcli.printable import printable, printable_lines
 from stemcli.process import complete_environment
@@ -281,7 +281,7 @@ def version_line() -> str:
     cls=Stem,
     table=COMMANDS,
     context_settings={
-        "help_option_names": ["-h", "--help"],
+        "help_option_names": HELP_NAMES,
         "max_content_width": 100,
         "token_normalize_func": lower_case,
     },

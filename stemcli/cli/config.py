@@ -12,7 +12,7 @@ from stemcli.cli import candidates
 from stemcli.cli.batch import command as batch
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
-from stemcli.cli.lazy import CommandEntry, LazyGroup
+from stemcli.cli.lazy import HELP_NAMES, CommandEntry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.settings_command import SettingsCommand, key_of, read_or_problem, variable_notes
 from stemcli.settings import (
@@ -202,8 +202,7 @@ class SettingInForce:
 
 def settings_in_force() -> tuple[list[SettingInForce], StemError | None]:
     """Every setting as Click resolves it for stem batch, and the damage of the file, if any."""
-    # Click keeps the help option of the first context, so this one has the names of the others.
-    names: Any = {"help_option_names": ["-h", "--help"]}
+    names: Any = {"help_option_names": HELP_NAMES}
     context = SEPARATION.make_context("batch", ["."], resilient_parsing=True, **names)
     rows = [_in_force(context, name, setting) for name, setting in SEPARATION.settings.items()]
     by_key = {row.key: row for row in rows}

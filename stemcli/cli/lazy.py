@@ -19,6 +19,8 @@ from model_zoo.errors import MissingExtraError, UnknownNameError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+HELP_NAMES = ["-h", "--help"]
+
 OWN_PACKAGES = ("model_zoo", "stemcli", "trainers")
 
 
@@ -42,6 +44,8 @@ class CommandEntry:
         """Import the command."""
         module, attribute = self.target.split(":")
         command: click.Command = getattr(import_module(module), attribute)
+        # Click keeps the help option of the first context, which others may open without names.
+        command.get_help_option(click.Context(command, help_option_names=HELP_NAMES))
         return command
 
 

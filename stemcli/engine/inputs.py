@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from model_zoo.errors import DecodeError, OutputError, StemError, UsageError, first_line
-from stemcli.fetch import fetch
+from model_zoo.errors import DecodeError, StemError, UsageError, first_line
+from stemcli.fetch import explain_full_disk, fetch
 from stemcli.printable import byte_length, cut, name_part
 from stemcli.remote_path import UrlPath, as_path, is_url
 
@@ -120,7 +120,7 @@ def _copy(song: Any, path: Path, ended: threading.Event) -> int:
     position = _position(song)
     size = 0
     blocks = _blocks(song, name)
-    with _explain_full_disk(path), path.open("wb") as copy:
+    with explain_full_disk(path, path.name), path.open("wb") as copy:
         for block in blocks:
             if ended.is_set():
                 raise KeyboardInterrupt
@@ -187,14 +187,3 @@ def _takes_size(read: Any) -> bool:
 
 def _text(name: str) -> UsageError:
     return UsageError(f"{name} was opened for text. Open it for bytes: open(path, 'rb')")
-
-
-@contextmanager
-def _explain_full_disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{path.name} cannot be copied to {path.parent} ({error.strerror or error}). Free some "
-            "space there, or set TMPDIR to a folder on another disk"
-        ) from error

@@ -308,15 +308,9 @@ def command(
     if cluster:
         check_output(output, data, resume)
     with nearby(output, *((RECIPE,) if resume else ())) as near:
-        plan = choose_recipe(
-            recipe,
-            changes,
-            near if resume else None,
-            origin,
-            precision=precision,
-            seed=seed,
-            layout=layout,
-        )
+        run = near if resume else None
+        shortcuts = {"precision": precision, "seed": seed, "layout": layout}
+        plan = choose_recipe(recipe, changes, run, origin, **shortcuts)
         changed = differences(near, plan) if resume else []
     if changed:
         console.line(f"Resuming with changed values: {'; '.join(changed)}")

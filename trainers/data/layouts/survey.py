@@ -158,7 +158,7 @@ def inspect(
     Raises:
         UsageError: there is no such folder.
         ConfigError: the data lacks stems of the network, or the layout ignores ``data.voxaug``.
-            DataError: the layout is unclear.
+        DataError: the layout is unclear.
     """
     layout = layout_of(recipe, folder, stems, option)
     could_be = layout != VOICES and folder.is_dir() and has_libraries(folder)
@@ -180,11 +180,11 @@ def inspect(
     headers, unreadable = read_headers(parts.songs, {**listing.headers, **named.headers})
     problems = [*listing.problems, *named.problems, *unreadable]
     problems += [problem for song in parts.songs for problem in check_song(song, headers)]
-    needed = tuple(sorted(known)) if stems is None else stems
     songs = (*listing.training, *listing.validation)
     if songs and not known and stems != ():
         problems.append(no_stems(song.name for song in songs))
     else:
+        needed = tuple(sorted(known)) if stems is None else stems
         problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(named.validation))
     if not (problems or parts.training or layout == VOICES):
         problems = [_nothing_to_train_on(layout, listing, named.validation)]
