@@ -21,11 +21,10 @@ from stemcli.remote_path import UrlPath
 from tests.stemcli.batch.fake_cluster import Cluster, partial_files
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
 from tests.stemcli.batch.test_resume import Library, library, one_song_at_a_time
-from tests.stemcli.batch.test_url import Library as UrlLibrary
-from tests.stemcli.batch.test_url import bucket
-from tests.stemcli.batch.test_url import library as url_library
+from tests.stemcli.batch.test_url_library import Library as UrlLibrary
+from tests.stemcli.batch.test_url_library import library as url_library
 
-__all__ = ["bucket", "library", "one_song_at_a_time", "url_library"]
+__all__ = ["library", "one_song_at_a_time", "url_library"]
 
 ALL = ["c.mp3", "a.mp3", "b.mp3"]
 
