@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         separate_async,
     )
     from stemcli.engine.events import (
+        DownloadProgress,
         Event,
         ModelLoaded,
         Notice,
@@ -64,6 +65,7 @@ _HOMES = {
     "ConfigError": "model_zoo.errors",
     "DecodeError": "model_zoo.errors",
     "DeviceError": "model_zoo.errors",
+    "DownloadProgress": "stemcli.engine.events",
     "EncodeError": "model_zoo.errors",
     "Event": "stemcli.engine.events",
     "FfmpegMissingError": "model_zoo.errors",
@@ -96,6 +98,7 @@ __all__ = [
     "ConfigError",
     "DecodeError",
     "DeviceError",
+    "DownloadProgress",
     "EncodeError",
     "Event",
     "FfmpegMissingError",

@@ -9,13 +9,14 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
-from stemcli.process import finished
+from stemcli.process import POLL
 from stemcli.remote_path import UrlPath
 
 LIMIT = "STEM_INPUT_LIMIT"
@@ -28,6 +29,24 @@ STDIN = "stdin"
 """Name of the song that is read from standard input."""
 
 BLOCK = 2**20  # bytes
+
+Report = Callable[[int, int | None], object]
+"""Takes the bytes that are done, and the size of the file if the server states it."""
+
+
+@dataclass
+class Download:
+    """A download in progress, shared by its thread and the one that waits for it.
+
+    Attributes:
+        done: bytes that were written.
+        size: of the file; None as long as it is unknown.
+        stop: when it is set, the download ends with its next block.
+    """
+
+    done: int = 0
+    size: int | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def input_limit() -> int:
@@ -46,7 +65,12 @@ def input_limit() -> int:
     return round(limit * 2**30)
 
 
-def fetch(url: str | UrlPath, target: Path, ended: threading.Event | None = None) -> str:
+def fetch(
+    url: str | UrlPath,
+    target: Path,
+    ended: threading.Event | None = None,
+    report: Report | None = None,
+) -> str:
     """Download a song to a new file.
 
     http and https need nothing else, unless fsspec is configured for them; fsspec or pyarrow opens
@@ -57,6 +81,7 @@ def fetch(url: str | UrlPath, target: Path, ended: threading.Event | None = None
         target: where to write; nothing is left there after an error.
         ended: when it is set, the function stops at once with a KeyboardInterrupt, even if the
             server does not answer.
+        report: called several times a second while the download goes on, in this thread.
 
     Returns:
         The file name that the server suggests; empty if it suggests none.
@@ -69,12 +94,18 @@ def fetch(url: str | UrlPath, target: Path, ended: threading.Event | None = None
         UsageError: the URL is malformed.
         MissingExtraError: a package that the scheme needs is not installed.
     """
-    stop = threading.Event()
-    result = _in_background(lambda: _fetch(url, target, stop))
+    download = Download()
+    result = _in_background(lambda: _fetch(url, target, download))
     try:
-        return next(finished([result], ended)).result()
+        while not result.done():
+            wait([result], POLL)
+            if ended and ended.is_set():
+                raise KeyboardInterrupt
+            if report and download.done:
+                report(download.done, download.size)
+        return result.result()
     finally:
-        stop.set()
+        download.stop.set()
 
 
 def spool(stream: BinaryIO, target: Path) -> None:
@@ -95,42 +126,45 @@ def spool(stream: BinaryIO, target: Path) -> None:
             "- reads a song from standard input, which is a terminal. Pipe a song into it. "
             "Try: cat song.mp3 | stem separate -"
         )
-    if not _save(_stdin_blocks(stream), target, "The song on standard input", threading.Event()):
+    download = Download()
+    _save(_stdin_blocks(stream), target, "The song on standard input", download)
+    if not download.done:
         target.unlink()
         raise DecodeError("Standard input is empty (0 bytes). Check the command before the pipe")
 
 
-def _fetch(url: str | UrlPath, target: Path, stop: threading.Event) -> str:
+def _fetch(url: str | UrlPath, target: Path, download: Download) -> str:
     from stemcli.web import WebFile, is_web, shown_url  # which loads OpenSSL
 
     text = str(url)
     if is_web(text) and not _is_configured(text):
         with WebFile(text) as file:
+            download.size = file.size
             _require_small(file.size or 0, shown_url(text))
-            _save(file.blocks(), target, shown_url(text), stop)
+            _save(file.blocks(), target, shown_url(text), download)
             return file.name
+    path = UrlPath(text)
+    with suppress(StorageError, OSError):  # some servers give files, but not their sizes
+        download.size = path.size or None
     try:
-        _save(UrlPath(text).blocks(), target, text, stop)
+        _save(path.blocks(), target, text, download)
     except FileNotFoundError as error:
         raise DecodeError(f"There is no file at {text}. Check the URL") from error
     return ""
 
 
-def _save(blocks: Iterable[bytes], target: Path, source: str, stop: threading.Event) -> int:
-    """Write blocks to a new file, which is removed after an error; return its size."""
-    size = 0
+def _save(blocks: Iterable[bytes], target: Path, source: str, download: Download) -> None:
+    """Write blocks to a new file, which is removed after an error."""
     try:
         with explain_full_disk(target, source), target.open("xb") as file:
             for block in blocks:
-                size += len(block)
-                _require_small(size, source)
-                if stop.is_set():
+                _require_small(download.done + len(block), source)
+                if download.stop.is_set():
                     raise KeyboardInterrupt
-                file.write(block)
+                download.done += file.write(block)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return size
 
 
 def _require_small(size: int, source: str) -> None:

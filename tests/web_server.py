@@ -36,6 +36,19 @@ class WebServer(ThreadingHTTPServer):
         self.answers[path] = answer
         return self.url + path
 
+    def in_halves(self, data: bytes) -> Answer:
+        """Send half of ``data``, and the rest after ``released`` is set."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            handler.wfile.write(data[: len(data) // 2])
+            self.released.wait()
+            handler.wfile.write(data[len(data) // 2 :])
+
+        return answer
+
     def stall(self, handler: BaseHTTPRequestHandler) -> None:
         """Send a header and then nothing, until the end of the test."""
         handler.send_response(200)

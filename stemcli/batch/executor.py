@@ -19,7 +19,7 @@ from stemcli.audio.writer import beside
 from stemcli.batch.library import fetched
 from stemcli.batch.plan import Planner, SongTask
 from stemcli.batch.records import Content
-from stemcli.engine.events import EventHandler
+from stemcli.engine.events import DownloadProgress, Event, EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.publish import StagedFiles, publish_files
@@ -146,6 +146,9 @@ class SessionLike(Planner, Protocol):
     ) -> Result:
         """Separate one song; all of its stems appear, or none."""
 
+    def emit(self, event: Event) -> None:
+        """Send an event to the handler of the session."""
+
     def interrupt(self) -> None:
         """Songs in progress raise KeyboardInterrupt at their next event."""
 
@@ -219,7 +222,7 @@ class LocalExecutor:
             steps.on_start()
             steps.on_read(Content.of_readable(song.path))
         here = self._here(task)
-        with fetched(song, self._interrupted) as file:
+        with fetched(song, self._interrupted, partial(self._on_download, task.name)) as file:
             made = self.session.separate_file(
                 file,
                 outputs=here.outputs,
@@ -251,6 +254,9 @@ class LocalExecutor:
     def _stop(self, error: BaseException) -> None:
         self._end = self._end or error
         self.interrupt()
+
+    def _on_download(self, track: str, done: int, total: int | None) -> None:
+        self.session.emit(DownloadProgress(track, done, total))
 
     def _here(self, task: SongTask) -> SongTask:
         """The task with the paths to which the engine writes."""

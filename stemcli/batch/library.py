@@ -23,7 +23,7 @@ from model_zoo.option_names import option, quoted
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
 from stemcli.engine.outputs import PICTURE_SUFFIX
-from stemcli.fetch import fetch
+from stemcli.fetch import Report, fetch
 from stemcli.remote_path import UrlPath, folded, is_there, real
 
 
@@ -112,8 +112,15 @@ class LibrarySong:
 
 
 @contextmanager
-def fetched(song: LibrarySong, ended: threading.Event) -> Iterator[Path]:
+def fetched(
+    song: LibrarySong, ended: threading.Event, report: Report | None = None
+) -> Iterator[Path]:
     """The file of a song on this machine; it is removed at the end if it was downloaded.
+
+    Args:
+        song: the song.
+        ended: when it is set, a download stops at once.
+        report: called with the progress of a download, see :func:`~stemcli.fetch.fetch`.
 
     Raises:
         StemError: it cannot be downloaded, or was raised inside; the message names the song as the
@@ -124,14 +131,14 @@ def fetched(song: LibrarySong, ended: threading.Event) -> Iterator[Path]:
         with TemporaryDirectory(prefix="stem-") as folder:
             copy = Path(folder) / song.path.name
             download = replace(song, path=copy, url=str(song.path), origin=song.shown)
-            with fetched(download, ended) as here:
+            with fetched(download, ended, report) as here:
                 yield here
         return
     if song.error:
         raise song.error
     try:
         if song.url and not song.path.exists():
-            fetch(song.url, song.path, ended)
+            fetch(song.url, song.path, ended, report)
         yield song.path
     except StemError as error:
         if not song.origin:

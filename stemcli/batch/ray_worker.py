@@ -16,7 +16,13 @@ from model_zoo.option_names import use_flags
 from stemcli.batch.executor import WrittenStem, open_local
 from stemcli.batch.plan import SongTask
 from stemcli.batch.records import Content
-from stemcli.engine.events import Event, ModelLoaded, Progress, TrackFinished
+from stemcli.engine.events import (
+    DownloadProgress,
+    Event,
+    ModelLoaded,
+    Progress,
+    TrackFinished,
+)
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.remote_path import is_taken
@@ -174,7 +180,8 @@ class _SongStream:
 
     def on_event(self, event: Event) -> None:
         """Pass an event on, unless it comes too soon, or before the stems have their names."""
-        if isinstance(event, TrackFinished) or (isinstance(event, Progress) and not self._is_due()):
+        is_progress = isinstance(event, (DownloadProgress, Progress))
+        if isinstance(event, TrackFinished) or (is_progress and not self._is_due()):
             return
         self.messages.put(event)
 

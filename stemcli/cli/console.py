@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from stemcli.cli.formatting import clock, times_real_time
+from stemcli.cli.formatting import clock, size, times_real_time
 from stemcli.cli.json_output import write_document
 from stemcli.printable import counted, printable, printable_lines
 from stemcli.process import Closing
@@ -295,19 +295,31 @@ class PlainConsole(HumanConsole):
         length = clock(event.seconds) if event.seconds is not None else "unknown length"
         self.line(f"{event.track}: {length}, {event.sample_rate} Hz, {channels(event.channels)}")
 
+    def on_download_progress(self, event: events.DownloadProgress) -> None:
+        """Print the progress of a download, now and then."""
+        if self._is_due(event.track):
+            done = size(event.bytes_done)
+            how_far = share(event.bytes_done, event.bytes_total)
+            self.line(f"{event.track}: downloading, {f'{done}, {how_far}' if how_far else done}")
+
     def on_progress(self, event: events.Progress) -> None:
         """Print the progress of a song, now and then."""
+        if self._is_due(event.track):
+            how_far = share(event.seconds_done, event.seconds_total) or clock(event.seconds_done)
+            self.line(f"{event.track}: {event.stage}, {how_far}")
+
+    def _is_due(self, track: str) -> bool:
+        """Whether the last line about a song was long enough ago."""
         now = time.monotonic()
-        if now - self._last.get(event.track, now) >= PLAIN_INTERVAL:
-            self._last[event.track] = now
-            self.line(f"{event.track}: {event.stage}, {how_far(event)}")
+        is_due = now - self._last.setdefault(track, now) >= PLAIN_INTERVAL
+        if is_due:
+            self._last[track] = now
+        return is_due
 
 
-def how_far(event: events.Progress) -> str:
-    """``50 %`` where the end is known, else ``1:23``."""
-    if not event.seconds_total:
-        return clock(event.seconds_done)
-    return f"{min(1.0, event.seconds_done / event.seconds_total):.0%}".replace("%", " %")
+def share(done: float, total: float | None) -> str:
+    """How much is done as ``50 %``; empty if the end is unknown."""
+    return f"{min(1.0, done / total):.0%}".replace("%", " %") if total else ""
 
 
 def channels(count: int) -> str:

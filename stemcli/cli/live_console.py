@@ -24,7 +24,9 @@ STEADY_WIDTH = 70  # columns from which the bars keep their places
 REFRESH = 5  # times per second
 TOO_EARLY = 0.5  # seconds before a pace can be estimated
 FIRST_STAGE = "separating"
-MEASURING = "measuring"  # a stage that the bar of the whole run does not count
+DOWNLOADING = "downloading"
+UNCOUNTED = (DOWNLOADING, "measuring")
+"""Stages that the bar of the whole run does not count, because they come before the first one."""
 
 
 class LiveConsole(HumanConsole):
@@ -67,24 +69,19 @@ class LiveConsole(HumanConsole):
         if left > 1:
             self._run = BatchBar(self._add(counted(left, "song"), left, ""), left)
 
+    def on_download_progress(self, event: events.DownloadProgress) -> None:
+        """Move the bar of a song that is downloaded."""
+        self._show_stage(event.track, DOWNLOADING, event.bytes_done, event.bytes_total)
+
     def on_track_started(self, event: events.TrackStarted) -> None:
-        """A new bar, in the place of the one while it was measured."""
+        """A new bar, in the place of the one while it was downloaded or measured."""
         self._new_song(event.track, event.seconds, FIRST_STAGE)
 
     def on_progress(self, event: events.Progress) -> None:
         """Move the bar; a song that is measured has not started yet."""
-        if event.track not in self._songs:
-            self._new_song(event.track, event.seconds_total, event.stage)
-        song = self._songs[event.track]
-        song.reach(event.stage, event.seconds_done, event.seconds_total)
-        self._bars.update(
-            song.task,
-            completed=event.seconds_done,
-            total=event.seconds_total,
-            stage=event.stage,
-            speed=times_real_time(event.seconds_done, song.pace.elapsed),
-            left=song.pace.left(song.share),
-        )
+        song = self._show_stage(event.track, event.stage, event.seconds_done, event.seconds_total)
+        speed = times_real_time(event.seconds_done, song.pace.elapsed)
+        self._bars.update(song.task, speed=speed)
         self._move_run()
 
     def on_track_finished(self, event: events.TrackFinished) -> None:
@@ -108,6 +105,15 @@ class LiveConsole(HumanConsole):
             self._bars.remove_task(self._songs[track].task)
         self._songs[track] = SongBar(self._add(printable(track), seconds, stage), stage)
 
+    def _show_stage(self, track: str, stage: str, done: float, total: float | None) -> SongBar:
+        if track not in self._songs:
+            self._new_song(track, total, stage)
+        song = self._songs[track]
+        song.reach(stage, done, total)
+        left = song.pace.left(song.share)
+        self._bars.update(song.task, completed=done, total=total, stage=stage, left=left)
+        return song
+
     def _add(self, name: str, total: float | None, stage: str) -> TaskID:
         self._bars.start()
         return self._bars.add_task(name, total=total, stage=stage, speed="", left=None)
@@ -123,7 +129,7 @@ class LiveConsole(HumanConsole):
     def _move_run(self) -> None:
         if self._run:
             run, songs = self._run, self._songs.values()
-            share = run.share([song.share for song in songs if song.stage != MEASURING])
+            share = run.share([song.share for song in songs if song.stage not in UNCOUNTED])
             # A long song among short ones outlasts what the pace of the run promises.
             paces = (run.pace.left(share), *(song.pace.left(song.share) for song in songs))
             self._bars.update(
@@ -227,7 +233,7 @@ def _columns(width: int) -> tuple[ProgressColumn, ...]:
     name = Column(
         min_width=share if still else None, max_width=share, no_wrap=True, overflow="ellipsis"
     )
-    stage = Column(min_width=len(FIRST_STAGE) if still else None, no_wrap=True)
+    stage = Column(min_width=len(DOWNLOADING) if still else None, no_wrap=True)
     speed = Column(min_width=5 if still else None, no_wrap=True, justify="right")
     left = Column(min_width=10 if still else None, no_wrap=True, justify="right")
     return (

@@ -2,7 +2,8 @@
 
 For one song the order is ``TrackStarted``, then any number of ``Progress`` and ``Notice``, then one
 of ``TrackFinished`` and ``TrackFailed``; or a single ``TrackSkipped``. If a network needs the peak
-of the song, ``Progress`` events of the stage ``measuring`` come before ``TrackStarted``.
+of the song, ``Progress`` events of the stage ``measuring`` come before ``TrackStarted``, and if the
+song is downloaded, ``DownloadProgress`` events come first.
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ class ModelLoaded(Event):
     precision: str
     reason: str
     better: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DownloadProgress(Event):
+    """Part of a song was downloaded; ``bytes_total`` is None if the server does not state it."""
+
+    track: str
+    bytes_done: int
+    bytes_total: int | None
 
 
 @dataclass(frozen=True)

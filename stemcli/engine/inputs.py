@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from model_zoo.errors import DecodeError, StemError, UsageError, first_line
-from stemcli.fetch import explain_full_disk, fetch
+from stemcli.fetch import Report, explain_full_disk, fetch
 from stemcli.printable import byte_length, cut, name_part
 from stemcli.remote_path import UrlPath, as_path, is_url
 
@@ -64,7 +64,10 @@ def name_of(song: Song, name: str | os.PathLike[str] = "") -> str:
 
 @contextmanager
 def on_disk(
-    song: Song, name: str | os.PathLike[str] = "", ended: threading.Event | None = None
+    song: Song,
+    name: str | os.PathLike[str] = "",
+    ended: threading.Event | None = None,
+    report: Report | None = None,
 ) -> Iterator[Path]:
     """The path of a song; URLs and file objects are copied to a temporary file with their name.
 
@@ -76,6 +79,7 @@ def on_disk(
         name: see :func:`name_of`.
         ended: when it is set, a download stops at once with a KeyboardInterrupt, and a file object
             before its next block.
+        report: called with the progress of a download, see :func:`~stemcli.fetch.fetch`.
 
     Raises:
         UsageError: the file object has no name, is closed, asynchronous or opened for text.
@@ -92,7 +96,7 @@ def on_disk(
         if is_file_object(song):
             position = _copy(song, path, ended or threading.Event())
         else:
-            fetch(str(song), path, ended)
+            fetch(str(song), path, ended, report)
         try:
             yield path
         except StemError as error:

@@ -28,6 +28,7 @@ from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.device_pool import DevicePool
 from stemcli.engine.ensemble import Ensemble, assemble
 from stemcli.engine.events import (
+    DownloadProgress,
     Event,
     EventHandler,
     ModelLoaded,
@@ -274,6 +275,12 @@ class Session:
         """
         return await self._in_thread(lambda call: self._separate_array(call, wave, sample_rate))
 
+    def emit(self, event: Event) -> None:
+        """Call ``on_event`` with an event, after those of other threads."""
+        if self._on_event is not None:
+            with self._emitting:
+                self._on_event(event)
+
     def interrupt(self) -> None:
         """Stop all songs: each raises KeyboardInterrupt with its next event.
 
@@ -287,7 +294,7 @@ class Session:
     @contextmanager
     def _calling(self, call: Call | None = None) -> Iterator[Call]:
         """Register a call, so that :meth:`interrupt` reaches it."""
-        call = call or Call(self._emit)
+        call = call or Call(self.emit)
         self._calls.add(call)
         try:
             if self._interrupted.is_set():
@@ -304,8 +311,11 @@ class Session:
         return await run_in_thread(self._threads, registered, self._on_event)
 
     def _separate_file(self, call: Call, request: FileRequest) -> Result:
+        def downloading(done: int, total: int | None) -> None:
+            call.emit(DownloadProgress(request.track, done, total))
+
         try:
-            with on_disk(request.song, request.name, call.interrupted) as path:
+            with on_disk(request.song, request.name, call.interrupted, downloading) as path:
                 return self._separate_path(call, path, request)
         except StemError as error:
             call.emit(TrackFailed(request.track, str(error)))
@@ -375,8 +385,3 @@ class Session:
                 chosen = (str(device), precision.name, precision.reason)
                 call.emit(ModelLoaded(model.name, *chosen, model.better))
         return [ensembles[device] for device in devices]
-
-    def _emit(self, event: Event) -> None:
-        if self._on_event is not None:
-            with self._emitting:
-                self._on_event(event)

@@ -57,6 +57,30 @@ def test_a_download(announced: int | None, server: WebServer, target: Path) -> N
     assert target.read_bytes() == DATA
 
 
+def test_the_progress_of_a_download_is_reported(server: WebServer, target: Path) -> None:
+    """The second half is sent after the first was reported."""
+    data = DATA[: 2 * web.BLOCK]
+    reports = []
+
+    def report(done: int, total: int | None) -> None:
+        reports.append((done, total))
+        server.released.set()
+
+    fetch(server.add("/song.mp3", server.in_halves(data)), target, report=report)
+    assert reports[0] == (len(data) // 2, len(data))
+    assert reports == sorted(reports)
+    assert target.read_bytes() == data
+
+
+def test_an_error_of_a_report_ends_the_download(server: WebServer, target: Path) -> None:
+    def report(done: int, total: int | None) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        fetch(server.add("/song.mp3", server.in_halves(DATA)), target, report=report)
+    server.released.set()
+
+
 def test_a_download_in_chunks(server: WebServer, target: Path) -> None:
     """By hand: the chunked coding of RFC 9112, section 7.1."""
     body = b"4\r\nABCD\r\n3\r\nEFG\r\n0\r\n\r\n"

@@ -147,7 +147,8 @@ def properties_of(kind: type[Any], without: tuple[str, ...] = ()) -> dict[str, S
 
 
 def plain(text: str) -> str:
-    return ROLE.sub(r"\1", " ".join(text.split()))
+    """A description without the markup of docstrings, with JSON's word for ``None``."""
+    return re.sub(r"\bNone\b", "null", ROLE.sub(r"\1", " ".join(text.split())))
 
 
 def first_sentence(kind: type[Any]) -> str:

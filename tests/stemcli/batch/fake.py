@@ -45,6 +45,9 @@ class FakeSession:
     interrupted: bool = False
     load: Any = None
 
+    def emit(self, event: Event) -> None:
+        self.on_event(event)
+
     def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
         root = Path(self.options.output) / (folder or Path())
         values = {"track": song.stem, "ext": self.options.format, "model": "fake"}

@@ -16,12 +16,17 @@ import pytest
 from model_zoo.errors import DecodeError, StemError, StorageError, UsageError
 from stemcli.audio.tags import song_tags
 from stemcli.batch.library import LibrarySong, fetched, find_songs
+from stemcli.batch.plan import SongTask
 from stemcli.batch.records import Content
+from stemcli.engine.events import DownloadProgress, Event, TrackFinished
+from stemcli.engine.options import Options
 from stemcli.engine.tag_fields import tag_values
 from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, absolute, as_path, real
+from stemcli.web import BLOCK
 from tests.audio_files import ffmpeg
 from tests.stemcli.batch.bucket import get, put
+from tests.stemcli.batch.fake import open_fake
 from tests.web_server import content, serve
 
 BUCKET = "s3://library"
@@ -139,6 +144,24 @@ def test_a_song_of_a_library_on_a_web_server(tmp_path: Path) -> None:
             fetched(song, threading.Event()) as here,
         ):
             raise DecodeError(f"{here} is damaged")
+
+
+def test_the_progress_of_a_download_is_an_event(tmp_path: Path) -> None:
+    """The second half is sent after the first was reported."""
+    events: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        server.released.set()
+
+    with serve() as server:
+        url = server.add("/a.mp3", server.in_halves(b"good" * BLOCK))
+        song = LibrarySong(tmp_path / "a.mp3", url=url)
+        executor = open_fake(Options(output=str(tmp_path)), on_event, 1)
+        task = SongTask(song, executor.plan(song.path))
+        [*executor.run([task], replace=False, callbacks=lambda task: None)]
+    assert events[0] == DownloadProgress("a.mp3", 2 * BLOCK, 4 * BLOCK)
+    assert isinstance(events[-1], TrackFinished)
 
 
 def test_content_is_recognized_by_version_and_by_hash(bucket: UrlPath, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from stemcli.cli.console import Console, JsonConsole, PlainConsole, open_console
 from stemcli.cli.json_output import SCHEMA
 from stemcli.cli.live_console import BatchBar, LiveConsole, SongBar, TimeEstimate
 from stemcli.engine.events import (
+    DownloadProgress,
     Event,
     ModelLoaded,
     Notice,
@@ -126,6 +127,22 @@ def test_plain_progress_is_throttled(
     assert lines == [f"a.mp3: separating, {percent} %" for percent in (20, 50, 80)]
 
 
+def test_plain_download_is_throttled(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 6))  # a clock that advances 6 s per event
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    console = PlainConsole()
+    for done in range(0, 8):
+        total = 8_000_000 if done < 4 else None
+        console.show(DownloadProgress("a.mp3", done * 1_000_000, total))
+    assert capsys.readouterr().err.splitlines() == [
+        "a.mp3: downloading, 2.0 MB, 25 %",
+        "a.mp3: downloading, 4.0 MB",
+        "a.mp3: downloading, 6.0 MB",
+    ]
+
+
 def live_console(width: int) -> tuple[LiveConsole, io.StringIO]:
     screen = io.StringIO()
     terminal = Terminal(file=screen, width=width, force_terminal=True, color_system=None)
@@ -166,16 +183,25 @@ def test_bars_show_progress_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert song.endswith("0:10 left")
 
 
-def test_measuring_has_a_bar_but_does_not_count_as_progress(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [
+        (Progress("a.mp3", "measuring", 100.0, 100.0), "measuring"),
+        (DownloadProgress("a.mp3", 100, 100), "downloading"),
+        (DownloadProgress("a.mp3", 100, None), "downloading"),
+    ],
+    ids=["measuring", "downloading", "downloading without a size"],
+)
+def test_early_stages_have_a_bar_but_do_not_count_as_progress(
+    before: Event, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By hand: after measuring, the batch is at 0 and the song's bar starts again."""
+    """By hand: after that stage, the batch is at 0 and the song's bar starts again."""
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
     console, _ = live_console(120)
     printed = []
     with console:
         console.show(BatchStarted(2))
-        console.show(Progress("a.mp3", "measuring", 100.0, 100.0))
+        console.show(before)
         for event in (TrackStarted("a.mp3", 100.0, 44100, 2), None):
             table = io.StringIO()
             Terminal(file=table, width=120).print(console._bars)
@@ -185,7 +211,7 @@ def test_measuring_has_a_bar_but_does_not_count_as_progress(
         assert console._run
         assert console._bars.tasks[0].completed == 0
     assert [len(lines) for lines in printed] == [2, 2]
-    assert ["measuring" in printed[0][1], "separating" in printed[1][1]] == [True, True]
+    assert [name in printed[0][1], "separating" in printed[1][1]] == [True, True]
 
 
 def test_time_left_follows_the_longest_song(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import OptionFields
 from stemcli.engine.session import Session
 from stemcli.version import version
+from stemcli.web import BLOCK
 from tests.stemcli.engine.stubs import Scaling, noise
 from tests.web_server import content, serve
 
@@ -300,6 +301,22 @@ def test_a_url_is_downloaded(tmp_path: Path) -> None:
             make_session(tmp_path / "none").separate_file(server.url + "/none.wav")
     local = make_session(tmp_path / "local").separate_file(f"file://{path}")
     assert local.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
+
+
+def test_the_progress_of_a_download_is_an_event(tmp_path: Path) -> None:
+    """The second half is sent after the first was reported."""
+    data = song(tmp_path / "song.wav").read_bytes()
+    data += bytes(2 * BLOCK - len(data))
+    events: list[stemcli.Event] = []
+
+    def on_event(event: stemcli.Event) -> None:
+        events.append(event)
+        server.released.set()
+
+    with serve() as server:
+        session = make_session(tmp_path / "out", on_event=on_event)
+        session.separate_file(server.add("/x.wav", server.in_halves(data)))
+    assert events[0] == stemcli.DownloadProgress("x.wav", BLOCK, 2 * BLOCK)
 
 
 def test_an_array_gives_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
