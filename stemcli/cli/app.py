@@ -130,7 +130,7 @@ class Stem(LazyGroup):
             return UsageError(f"{name} is a file. Try: stem separate {words}")
         if name == "-" or "://" in name:
             return UsageError(f"{name} is not a command. Try: stem separate {words}")
-        if command := other_tools.COMMANDS.get(name.casefold()):
+        if command := other_tools.COMMAND_WORDS.get(name.casefold()):
             return UsageError(f"Unknown command {name!r}. Try: {command}")
         if Path(name).suffix or Path(name).name != name:
             return UsageError(f"There is no file or folder {name}. Try: stem separate SONG")
@@ -141,7 +141,7 @@ class Stem(LazyGroup):
         separate = self.get_command(ctx, "separate")
         words = ctx.meta[WORDS]
         if refused := other_tools.refused_option(error.option_name):
-            return refused
+            return click.UsageError(refused, ctx)
         if separate is None or not any(error.option_name in each.opts for each in separate.params):
             return error
         at = next((number for number, word in enumerate(words) if word in self.table), len(words))

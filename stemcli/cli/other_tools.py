@@ -8,7 +8,8 @@ Music-Source-Separation-Training (MSST) of 2025 and open-unmix 1.3; underscores 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +18,20 @@ from click.core import ParameterSource
 
 
 @dataclass(frozen=True)
-class OtherOption:
-    """An option of other tools.
+class AcceptedOption:
+    """An option of other tools with the meaning of one of ours.
 
     Attributes:
         names: all spellings, separated by spaces.
-        tools: the tools that have it.
-        field: parameter of ours that it sets; empty if the option is refused.
+        field: parameter of ours that it sets.
         value: the value that a flag sets; empty if the option takes a value.
         convert: converts the value to text that our option accepts.
-        advice: the equivalent, for a refused option.
-        is_flag: whether a refused option takes no value.
     """
 
     names: str
-    tools: str
-    field: str = ""
+    field: str
     value: str = ""
     convert: Callable[[str], str] = str
-    advice: str = ""
-    is_flag: bool = False
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -49,6 +44,28 @@ class OtherOption:
         return f"other_{self.spellings[-1].lstrip('-').replace('-', '_')}"
 
 
+@dataclass(frozen=True)
+class RefusedOption:
+    """An option of other tools with another equivalent here, or with none.
+
+    Attributes:
+        names: all spellings, separated by spaces.
+        tools: the tools that have it; empty for a guess that no tool has.
+        advice: what to type here.
+        is_flag: whether the option takes no value.
+    """
+
+    names: str
+    tools: str
+    advice: str
+    is_flag: bool = False
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All spellings, each with its dashes."""
+        return tuple(self.names.split())
+
+
 def spleeter_model(text: str) -> str:
     """Convert ``spleeter:4stems-16kHz`` to ``spleeter_4stems``."""
     return re.sub(r"spleeter:(\dstems)(-16kHz)?", r"spleeter_\1", text)
@@ -59,52 +76,54 @@ def pcm_depth(text: str) -> str:
     return {"pcm_16": "16", "pcm_24": "24", "float": "32f"}.get(text.casefold(), text)
 
 
-def _flag(names: str, tools: str, advice: str) -> OtherOption:
+def _flag(names: str, tools: str, advice: str) -> RefusedOption:
     """A refused option without a value."""
-    return OtherOption(names, tools, advice=advice, is_flag=True)
-
-
-def _option(names: str, tools: str, advice: str) -> OtherOption:
-    """A refused option with a value."""
-    return OtherOption(names, tools, advice=advice)
+    return RefusedOption(names, tools, advice, is_flag=True)
 
 
 DEMUCS, SPLEETER, SEPARATOR = "demucs", "spleeter", "audio-separator"
 MSST, UNMIX = "MSST", "open-unmix"
 
 ACCEPTED = (
-    OtherOption("-n --name", DEMUCS, "model"),
-    OtherOption("--model-filename", SEPARATOR, "model"),
-    OtherOption("-p --params-filename", SPLEETER, "model", convert=spleeter_model),
-    OtherOption("--out --outdir", f"{DEMUCS} and {UNMIX}", "output"),
-    OtherOption("--output-path", SPLEETER, "output"),
-    OtherOption("--output-dir", SEPARATOR, "output"),
-    OtherOption("--store-dir", MSST, "output"),
-    OtherOption("--wav", "", "format", "wav"),
-    OtherOption("--mp3", DEMUCS, "format", "mp3"),
-    OtherOption("--flac", DEMUCS, "format", "flac"),
-    OtherOption("--flac-file", MSST, "format", "flac"),
-    OtherOption("-c --codec", SPLEETER, "format"),
-    OtherOption("--output-format", SEPARATOR, "format"),
-    OtherOption("--ext", UNMIX, "format", convert=lambda text: text.removeprefix(".")),
-    OtherOption("--int16", "", "depth", "16"),
-    OtherOption("--int24", DEMUCS, "depth", "24"),
-    OtherOption("--float32", DEMUCS, "depth", "32f"),
-    OtherOption("--pcm-type", MSST, "depth", convert=pcm_depth),
-    OtherOption("--mp3-bitrate", DEMUCS, "bitrate"),
-    OtherOption("-b", SPLEETER, "bitrate"),
-    OtherOption("--output-bitrate", SEPARATOR, "bitrate"),
-    OtherOption("--single-stem", SEPARATOR, "stems"),
-    OtherOption("-s --offset", SPLEETER, "start"),
-    OtherOption("--demucs-shifts", SEPARATOR, "shifts"),
-    OtherOption("--mdx-batch-size", SEPARATOR, "batch_size"),
-    OtherOption("--mdxc-batch-size", SEPARATOR, "batch_size"),
-    OtherOption("--vr-batch-size", SEPARATOR, "batch_size"),
-    OtherOption("--cpu", "", "device", "cpu"),
-    OtherOption("--force-cpu", MSST, "device", "cpu"),
-    OtherOption("--no-cuda", UNMIX, "device", "cpu"),
-    OtherOption("--cuda --gpu", "", "device", "cuda"),
-    OtherOption("--device-ids", MSST, "device", convert=lambda text: f"cuda:{text}"),
+    # demucs
+    AcceptedOption("-n --name", "model"),
+    AcceptedOption("--mp3", "format", "mp3"),
+    AcceptedOption("--flac", "format", "flac"),
+    AcceptedOption("--int24", "depth", "24"),
+    AcceptedOption("--float32", "depth", "32f"),
+    AcceptedOption("--mp3-bitrate", "bitrate"),
+    # demucs and open-unmix
+    AcceptedOption("--out --outdir", "output"),
+    # spleeter
+    AcceptedOption("-p --params-filename", "model", convert=spleeter_model),
+    AcceptedOption("--output-path", "output"),
+    AcceptedOption("-c --codec", "format"),
+    AcceptedOption("-b", "bitrate"),
+    AcceptedOption("-s --offset", "start"),
+    # audio-separator
+    AcceptedOption("--model-filename", "model"),
+    AcceptedOption("--output-dir", "output"),
+    AcceptedOption("--output-format", "format"),
+    AcceptedOption("--output-bitrate", "bitrate"),
+    AcceptedOption("--single-stem", "stems"),
+    AcceptedOption("--demucs-shifts", "shifts"),
+    AcceptedOption("--mdx-batch-size", "batch_size"),
+    AcceptedOption("--mdxc-batch-size", "batch_size"),
+    AcceptedOption("--vr-batch-size", "batch_size"),
+    # MSST
+    AcceptedOption("--store-dir", "output"),
+    AcceptedOption("--flac-file", "format", "flac"),
+    AcceptedOption("--pcm-type", "depth", convert=pcm_depth),
+    AcceptedOption("--force-cpu", "device", "cpu"),
+    AcceptedOption("--device-ids", "device", convert=lambda text: f"cuda:{text}"),
+    # open-unmix
+    AcceptedOption("--ext", "format", convert=lambda text: text.removeprefix(".")),
+    AcceptedOption("--no-cuda", "device", "cpu"),
+    # of no tool, but often typed
+    AcceptedOption("--wav", "format", "wav"),
+    AcceptedOption("--int16", "depth", "16"),
+    AcceptedOption("--cpu", "device", "cpu"),
+    AcceptedOption("--cuda --gpu", "device", "cuda"),
 )
 """Options with the same meaning here."""
 
@@ -126,46 +145,50 @@ NETWORK = "Leave it out: the installed networks have no such setting"
 REFUSED = (
     _flag("--list-models", f"{DEMUCS} and {SEPARATOR}", "Run: stem models list"),
     _flag("-l", SEPARATOR, "Run: stem models list"),
-    _option("--list-filter --list-limit --list-format", SEPARATOR, "Run: stem models list"),
+    RefusedOption("--list-filter --list-limit --list-format", SEPARATOR, "Run: stem models list"),
     _flag("-e --env-info", SEPARATOR, "Run: stem doctor"),
     _flag("--debug", SEPARATOR, "Use --verbose"),
-    _option("--log-level", SEPARATOR, "Use --verbose or --quiet"),
-    _option("--sig", DEMUCS, "Use --model with a name from stem models list"),
-    _option("--repo", DEMUCS, "Add the model to your zoo first: stem models add RUN --name NAME"),
-    _option("--model-file-dir", SEPARATOR, "Set the environment variable STEM_HOME instead"),
-    _option("--model-type", MSST, CONVERT),
-    _option("--config-path", MSST, CONVERT),
-    _option("--start-check-point", MSST, CONVERT),
+    RefusedOption("--log-level", SEPARATOR, "Use --verbose or --quiet"),
+    RefusedOption("--sig", DEMUCS, "Use --model with a name from stem models list"),
+    RefusedOption(
+        "--repo", DEMUCS, "Add the model to your zoo first: stem models add RUN --name NAME"
+    ),
+    RefusedOption("--model-file-dir", SEPARATOR, "Set the environment variable STEM_HOME instead"),
+    RefusedOption("--model-type", MSST, CONVERT),
+    RefusedOption("--config-path", MSST, CONVERT),
+    RefusedOption("--start-check-point", MSST, CONVERT),
     _flag("--download-model-only", SEPARATOR, DOWNLOADS),
-    _option("--input-folder", MSST, "Use: stem batch FOLDER"),
-    _option("-i --inputs --input", SPLEETER, "Name the songs without it: stem separate SONG"),
-    _option("--duration", f"{SPLEETER} and {UNMIX}", LENGTH),
-    _option("--filename-format", SPLEETER, FIELDS),
-    _option("--filename-template", MSST, FIELDS),
-    _option("--custom-output-names", SEPARATOR, FIELDS),
-    _option("--targets", UNMIX, "Use --stems A,B"),
+    RefusedOption("--input-folder", MSST, "Use: stem batch FOLDER"),
+    RefusedOption("-i --inputs --input", SPLEETER, "Name the songs without it: stem separate SONG"),
+    RefusedOption("--duration", f"{SPLEETER} and {UNMIX}", LENGTH),
+    RefusedOption("--filename-format", SPLEETER, FIELDS),
+    RefusedOption("--filename-template", MSST, FIELDS),
+    RefusedOption("--custom-output-names", SEPARATOR, FIELDS),
+    RefusedOption("--targets", UNMIX, "Use --stems A,B"),
     _flag("--vocals", "", "Use --stems vocals"),
     _flag("--instrumental --karaoke", "", "Use --stems instrumental"),
     _flag("--extract-instrumental", MSST, "Use --two-stems vocals"),
-    _option("--mdx-segment-size --mdxc-segment-size", SEPARATOR, SEGMENT),
-    _option("--demucs-segment-size --vr-window-size", SEPARATOR, SEGMENT),
-    _option("--mdx-overlap --mdxc-overlap --demucs-overlap", SEPARATOR, OVERLAP),
-    _option("--ensemble-preset --extra-models", SEPARATOR, ENSEMBLE),
-    _option("--ensemble-algorithm --ensemble-weights", SEPARATOR, ENSEMBLE),
-    _option("--draw-spectro", MSST, "Use --picture"),
+    RefusedOption("--mdx-segment-size --mdxc-segment-size", SEPARATOR, SEGMENT),
+    RefusedOption("--demucs-segment-size --vr-window-size", SEPARATOR, SEGMENT),
+    RefusedOption("--mdx-overlap --mdxc-overlap --demucs-overlap", SEPARATOR, OVERLAP),
+    RefusedOption("--ensemble-preset --extra-models", SEPARATOR, ENSEMBLE),
+    RefusedOption("--ensemble-algorithm --ensemble-weights", SEPARATOR, ENSEMBLE),
+    RefusedOption("--draw-spectro", MSST, "Use --picture"),
     _flag("--no-split", DEMUCS, CHUNKS),
-    _option("--chunk-duration", SEPARATOR, CHUNKS),
-    _option("--other-method", DEMUCS, REST),
-    _option("--mp3-preset", DEMUCS, ENCODER),
-    _option("--normalization --amplification", SEPARATOR, LEVELS),
-    _option("--sample-rate", SEPARATOR, "Leave it out: stems have the song's sample rate"),
+    RefusedOption("--chunk-duration", SEPARATOR, CHUNKS),
+    RefusedOption("--other-method", DEMUCS, REST),
+    RefusedOption("--mp3-preset", DEMUCS, ENCODER),
+    RefusedOption("--normalization --amplification", SEPARATOR, LEVELS),
+    RefusedOption("--sample-rate", SEPARATOR, "Leave it out: stems have the song's sample rate"),
     _flag("--use-autocast", SEPARATOR, "Leave it out: --precision auto is the default"),
     _flag(
         "--use-soundfile", SEPARATOR, "Leave it out: files are streamed with soundfile or ffmpeg"
     ),
-    _option("-a --audio-adapter", SPLEETER, "Leave it out: the decoder is chosen by the file"),
+    RefusedOption(
+        "-a --audio-adapter", SPLEETER, "Leave it out: the decoder is chosen by the file"
+    ),
     _flag("--mwf", SPLEETER, "Leave it out: there is no multichannel Wiener filter"),
-    _option("--niter --wiener-win-len", UNMIX, WIENER),
+    RefusedOption("--niter --wiener-win-len", UNMIX, WIENER),
     _flag("--use-tta", MSST, TTA),
     _flag("--vr-enable-tta", SEPARATOR, TTA),
     _flag(
@@ -173,11 +196,13 @@ REFUSED = (
     ),
     _flag("--mdx-enable-denoise --vr-high-end-process", SEPARATOR, NETWORK),
     _flag("--vr-enable-post-process", SEPARATOR, NETWORK),
-    _option("--vr-aggression --mdx-hop-length", SEPARATOR, NETWORK),
+    RefusedOption("--vr-aggression --mdx-hop-length", SEPARATOR, NETWORK),
 )
 """Options with another equivalent, or with none."""
 
-COMMANDS = {
+REFUSALS = "stem.refusals"  # key in the context: answers to options that were typed
+
+COMMAND_WORDS = {
     "add": "stem models add",
     "check": "stem doctor, or stem data check for training data",
     "compare": "stem eval compare",
@@ -212,16 +237,16 @@ def other_tools_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=row.field == "model",
             help=f"Sets {row.field}.",
         )(command)
-    for row in REFUSED:
-        for spelling in row.spellings:
+    for refused in REFUSED:
+        for spelling in refused.spellings:
             command = click.option(
                 spelling,
                 hidden=True,
-                is_flag=row.is_flag,
+                is_flag=refused.is_flag,
                 is_eager=True,
                 expose_value=False,
                 callback=_refuse,
-                help=f"{row.advice}.",
+                help=f"{refused.advice}.",
             )(command)
     return command
 
@@ -239,21 +264,50 @@ def take_other_options(ctx: click.Context) -> None:
     setters: dict[str, str] = {}
     for row in ACCEPTED:
         typed = ctx.params.pop(row.parameter, None)
-        if not typed:
+        if not typed or ctx.resilient_parsing:
             continue
+        spelling = row.spellings[-1]
         ours = next(each for each in ctx.command.params if each.name == row.field)
         if ctx.get_parameter_source(row.field) == ParameterSource.COMMANDLINE:
             setters.setdefault(row.field, ours.opts[-1])
-        text = [*map(row.convert, typed)] if ours.multiple else row.value or row.convert(typed)
-        value = ours.type_cast_value(ctx, text)
+        value = _value_of(row, typed, ours, ctx)
         if row.field in setters and ctx.params[row.field] != value:
             raise click.UsageError(
-                f"{row.spellings[-1]} and {setters[row.field]} contradict each other; use one of"
-                " them."
+                f"{spelling} and {setters[row.field]} contradict each other; use one of them."
             )
-        setters[row.field] = row.spellings[-1]
+        setters[row.field] = spelling
         ctx.params[row.field] = value
         ctx.set_parameter_source(row.field, ParameterSource.COMMANDLINE)
+
+
+def _value_of(row: AcceptedOption, typed: Any, ours: click.Parameter, ctx: click.Context) -> Any:
+    """The value of our parameter; an error names the option that was typed."""
+    text = [*map(row.convert, typed)] if ours.multiple else row.value or row.convert(typed)
+    try:
+        return ours.type_cast_value(ctx, text)
+    except click.BadParameter as error:
+        error.param_hint = f"'{row.spellings[-1]}'"
+        raise
+
+
+@contextmanager
+def refusing(ctx: click.Context) -> Iterator[None]:
+    """Refuse all options without the same meaning here in one error, before any other error.
+
+    Raises:
+        click.UsageError: such options were typed.
+    """
+    try:
+        yield
+    except click.UsageError:
+        _raise_refused(ctx)
+        raise
+    _raise_refused(ctx)
+
+
+def _raise_refused(ctx: click.Context) -> None:
+    if answers := ctx.meta.get(REFUSALS):
+        raise click.UsageError(" ".join(answers), ctx)
 
 
 def with_dashes(words: Sequence[str]) -> list[str]:
@@ -267,16 +321,20 @@ def _with_dashes(word: str) -> str:
     return name.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
-def refused_option(name: str) -> click.UsageError | None:
-    """The error for an option that is refused, by one of its spellings; None for others."""
+def refused_option(name: str) -> str:
+    """The answer to an option that is refused, by one of its spellings; empty for others."""
     row = next((row for row in REFUSED if name in row.spellings), None)
     if row is None:
-        return None
+        return ""
     owner = f"{name} is an option of {row.tools}" if row.tools else f"There is no option {name}"
-    return click.UsageError(f"{owner}. {row.advice}.")
+    return f"{owner}. {row.advice}."
+
+
+def refuse(ctx: click.Context, answer: str) -> None:
+    """Refuse an option with an answer; :func:`refusing` raises all answers together."""
+    ctx.meta.setdefault(REFUSALS, []).append(answer)
 
 
 def _refuse(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    error = refused_option(parameter.opts[0])
-    if value not in (None, False) and error and not ctx.resilient_parsing:
-        raise error
+    if value not in (None, False) and not ctx.resilient_parsing:
+        refuse(ctx, refused_option(parameter.opts[0]))

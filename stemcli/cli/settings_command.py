@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from model_zoo.errors import OutputError, StemError, revived
-from stemcli.cli.other_tools import take_other_options
+from stemcli.cli.other_tools import refusing, take_other_options
 from stemcli.printable import printable
 from stemcli.settings import (
     SETTINGS,
@@ -126,7 +126,8 @@ class SettingsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; options of other tools count as ours."""
-        rest = super().parse_args(ctx, args)
+        with refusing(ctx):
+            rest = super().parse_args(ctx, args)
         take_other_options(ctx)
         return rest
 

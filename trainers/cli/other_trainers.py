@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from model_zoo.option_names import quoted
-from stemcli.cli.other_tools import OtherOption
+from stemcli.cli.other_tools import RefusedOption, refuse
 from stemcli.cli.settings_command import SettingsCommand
 from trainers.cli.parameters import TABLE
 from trainers.recipes import recipe_names
@@ -35,18 +35,18 @@ KEYS = {
 """Options that stand for one key of a recipe."""
 
 
-def refused() -> list[OtherOption]:
+def refused() -> list[RefusedOption]:
     """All options with the sentence to answer."""
-    given = [OtherOption(names, "", advice=f"Use --set {key}={{}}") for names, key in KEYS.items()]
+    given = [RefusedOption(names, "", f"Use --set {key}={{}}") for names, key in KEYS.items()]
     epochs = "A run is counted in steps. Use --set schedule.steps=N"
     return [
         *given,
-        OtherOption("--epochs --num-epochs --max-epochs", "", advice=epochs),
-        OtherOption("--model --arch --architecture", "", advice="Use --recipe {}"),
-        OtherOption("--config --config-path", "", advice="Use --recipe {}"),
-        OtherOption("--dataset --data-path --data-dir --root", "", advice="Use --data {}"),
-        OtherOption("--checkpoint --ckpt --start-check-point", "", advice="Use --from {}"),
-        OtherOption("--gpus --device-ids", "", advice="Use --device cuda:N"),
+        RefusedOption("--epochs --num-epochs --max-epochs", "", epochs),
+        RefusedOption("--model --arch --architecture", "", "Use --recipe {}"),
+        RefusedOption("--config --config-path", "", "Use --recipe {}"),
+        RefusedOption("--dataset --data-path --data-dir --root", "", "Use --data {}"),
+        RefusedOption("--checkpoint --ckpt --start-check-point", "", "Use --from {}"),
+        RefusedOption("--gpus --device-ids", "", "Use --device cuda:N"),
     ]
 
 
@@ -66,13 +66,11 @@ def other_trainers_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refuser(advice: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def refuse(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None and not ctx.resilient_parsing:
-            raise click.UsageError(
-                f"There is no option {parameter.opts[0]}. {advice.format(value)}.", ctx
-            )
+            refuse(ctx, f"There is no option {parameter.opts[0]}. {advice.format(value)}.")
 
-    return refuse
+    return callback
 
 
 class TrainCommand(SettingsCommand):

@@ -16,9 +16,15 @@ import pytest
 
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from stemcli.cli import other_tools
 from stemcli.cli.app import COMMANDS, stem
-from stemcli.cli.other_tools import ACCEPTED, REFUSED, with_dashes
+from stemcli.cli.other_tools import (
+    ACCEPTED,
+    COMMAND_WORDS,
+    REFUSED,
+    AcceptedOption,
+    RefusedOption,
+    with_dashes,
+)
 from stemcli.cli.separate import command as separate
 from stemcli.engine.options import Options
 from tests.model_zoo.small import small_network
@@ -78,7 +84,7 @@ def test_options_with_the_same_meaning_are_accepted(
 
 
 @pytest.mark.parametrize("row", ACCEPTED, ids=lambda row: row.spellings[-1])
-def test_every_accepted_option_sets_a_parameter_of_ours(row: other_tools.OtherOption) -> None:
+def test_every_accepted_option_sets_a_parameter_of_ours(row: AcceptedOption) -> None:
     assert row.field in {parameter.name for parameter in separate.params}
     assert row.field in Options.__dataclass_fields__
 
@@ -88,7 +94,7 @@ def test_every_accepted_option_sets_a_parameter_of_ours(row: other_tools.OtherOp
     ("row", "spelling"), [(row, name) for row in REFUSED for name in row.spellings]
 )
 def test_every_other_option_is_answered(
-    row: other_tools.OtherOption,
+    row: RefusedOption,
     spelling: str,
     command: str,
     run_stem: RunStem,
@@ -100,6 +106,24 @@ def test_every_other_option_is_answered(
         not row.tools and f"There is no option {spelling}. {row.advice}" in line
     )
     assert tree(tmp_path) == set()
+
+
+def test_all_options_without_an_equivalent_are_answered_at_once(run_stem: RunStem) -> None:
+    """The answers come before other errors: here ``-i`` takes the only song."""
+    line = error_line(run_stem("separate", "-i", "song.mp3", "--duration", "30", "--mwf"), 2)
+    answers = [
+        "-i is an option of spleeter. Name the songs without it: stem separate SONG.",
+        "--duration is an option of spleeter and open-unmix. Use --end, the time where to stop:"
+        " --start 30 --end 90 for a minute from 0:30.",
+        "--mwf is an option of spleeter. Leave it out: there is no multichannel Wiener filter.",
+    ]
+    assert line == f"Error: {' '.join(answers)} (See: stem separate --help)"
+
+
+def test_help_is_shown_beside_options_of_other_tools(run_stem: RunStem) -> None:
+    result = run_stem("separate", "--mwf", "--help")
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: stem separate")
 
 
 def test_advice_names_options_that_exist() -> None:
@@ -133,7 +157,7 @@ def test_two_spellings_of_one_value_are_no_contradiction(parse: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("-c wma", "'wma' is not one of 'wav'"),
+        ("-c wma", "Invalid value for '--codec': 'wma' is not one of 'wav'"),
         ("-b loud", "'loud' is not a bit rate in kbit/s. Try e.g. 320"),
         ("-d 60", "'60' is not a device. For the time where to stop use --end"),
         ("-f {filename}/{instrument}.{codec}", "is a template. Use --filename"),
@@ -167,7 +191,7 @@ def test_words_without_a_command(words: list[str], sentence: str, run_stem: RunS
     assert sentence in error_line(run_stem(*words), 2)
 
 
-@pytest.mark.parametrize("advice", other_tools.COMMANDS.values())
+@pytest.mark.parametrize("advice", COMMAND_WORDS.values())
 def test_commands_for_other_words_exist(advice: str) -> None:
     for line in re.findall(r"stem [a-z ]+", advice):
         words = line.split()[1:]
