@@ -51,7 +51,7 @@ def s3_address() -> Iterator[str]:
 
 @pytest.fixture
 def s3_client(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client of the local S3 server, which the environment names too."""
+    """A client of the local S3 server, which the environment names too and which has no objects."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
@@ -61,4 +61,8 @@ def s3_client(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, value)
     import boto3
 
-    return boto3.client("s3")
+    client = boto3.client("s3")
+    for bucket in client.list_buckets()["Buckets"]:
+        for item in client.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
+            client.delete_object(Bucket=bucket["Name"], Key=item["Key"])
+    return client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from model_zoo.errors import MissingExtraError, UsageError
+from model_zoo.option_names import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
     from stemcli.engine.options import Options
 
 
+def one_folder(ctx: click.Context, parameter: click.Parameter, folders: Sequence[Path]) -> Path:
+    """The folder, if there is only one.
+
+    Raises:
+        click.UsageError: there are several; the message says what to type for them.
+    """
+    if ctx.resilient_parsing or len(folders) == 1:
+        return folders[0] if folders else Path()
+    found = f"stem batch reads one folder, found {len(folders)} paths"
+    if not any(map(os.path.isdir, folders)):
+        songs = " ".join(quoted(str(path)) for path in folders)
+        raise click.UsageError(f"{found}. For songs try: stem separate {songs}", ctx)
+    included = " ".join(f"--include {quoted(folder.name)}" for folder in folders)
+    raise click.UsageError(
+        f"{found}. Run it once for each, or name the folder above them: stem batch DIR {included}",
+        ctx,
+    )
+
+
 @click.command(
     "batch",
     cls=SettingsCommand,
@@ -35,7 +55,15 @@ if TYPE_CHECKING:
         ('stem batch Music --exclude "Live*" --format flac --jobs 2', "all but live recordings"),
     ),
 )
-@click.argument("folder", metavar="DIR", type=folder_or_url, shell_complete=candidates.folders)
+@click.argument(
+    "folder",
+    metavar="DIR",
+    nargs=-1,
+    required=True,
+    type=folder_or_url,
+    callback=one_folder,
+    shell_complete=candidates.folders,
+)
 @click.option(
     "--recursive/--no-recursive", default=True, show_default=True, help="Search sub-folders too."
 )

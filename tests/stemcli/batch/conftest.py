@@ -20,8 +20,5 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
 def bucket(s3_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UrlPath:
     """An empty bucket, and a zoo on this machine for the journal."""
     monkeypatch.setenv("STEM_HOME", str(tmp_path / "zoo"))
-    for entry in s3_client.list_buckets()["Buckets"]:
-        for item in s3_client.list_objects_v2(Bucket=entry["Name"]).get("Contents", []):
-            s3_client.delete_object(Bucket=entry["Name"], Key=item["Key"])
     s3_client.create_bucket(Bucket="library")
     return UrlPath("s3://library")

@@ -130,6 +130,17 @@ def test_collisions_are_refused_before_any_work(tmp_path: Path, run_stem: RunSte
     ("arguments", "code", "sentence"),
     [
         (["nowhere"], 2, "nowhere does not exist. Try: stem batch FOLDER"),
+        (
+            ["empty", "in"],
+            2,
+            "stem batch reads one folder, found 2 paths. Run it once for each, or name the folder"
+            " above them: stem batch DIR --include empty --include in (",
+        ),
+        (
+            ["in/a.mp3", "b c.mp3"],
+            2,
+            "found 2 paths. For songs try: stem separate in/a.mp3 'b c.mp3' (",
+        ),
         (["empty"], 2, "There is no song in empty (it is empty)"),
         (["in", "--report", "r.txt"], 2, "does not end in .json or .csv"),
         (["in", "--report", "no/r.csv"], 1, "The folder no of the report does not exist"),
