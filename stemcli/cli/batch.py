@@ -120,7 +120,7 @@ def command(
     that no two songs would write the same file. Failed songs are listed at the end; they do not
     stop the others. A journal in the output folder records finished songs: after an interruption,
     run the same command again to separate only songs that are missing, changed or failed, or add
-    --overwrite to redo all. Options that you always use can be kept with stem config.
+    --overwrite to redo all. Save options that you always use with stem config.
     """
     from stemcli.batch.executor import open_local
     from stemcli.batch.journal import Journal

@@ -351,8 +351,8 @@ def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
     rest = dict(values)
     existing = _existing(rest.pop("skip_existing"), rest.pop("overwrite"))
     chosen = {field.name: rest.pop(field.name) for field in fields(Options) if field.name in rest}
-    is_all = chosen["stems"] == ("all",)
-    chosen["stems"] = () if is_all else chosen["stems"] or ()
+    stems = chosen["stems"] or ()
+    chosen["stems"] = () if [name.casefold() for name in stems] == ["all"] else stems
     return Options(**chosen, existing=existing), rest
 
 

@@ -150,6 +150,16 @@ def test_contradictions_are_refused(line: str, pair: str, run_stem: RunStem) -> 
     assert f"{pair} contradict each other" in error_line(result, 2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "stems"), [((), ("vocals",)), (("--stems", "all"), ()), (("--stems", "ALL"), ())]
+)
+def test_all_stems_although_a_setting_names_one(
+    arguments: tuple[str, ...], stems: tuple[str, ...], parse: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEM_STEMS", "vocals")
+    assert parse(*arguments).stems == stems
+
+
 def test_two_spellings_of_one_value_are_no_contradiction(parse: Any) -> None:
     assert parse("--mp3", "-f", "mp3", "-n", "tiny", "-m", "tiny").format == "mp3"
 
