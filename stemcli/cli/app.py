@@ -319,7 +319,7 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Entry point of ``stem`` and ``python -m stemcli``; always ends the process."""
+    """Run the command line of this process, and end the process."""
     secure_streams()
     complete_environment()
     if "_STEM_COMPLETE" in os.environ:

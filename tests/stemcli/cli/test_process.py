@@ -102,6 +102,16 @@ def test_sigterm_and_sighup_leave_no_files(work: Path, number: signal.Signals) -
     assert [path.name for path in work.iterdir()] == ["a.wav"]
 
 
+def test_an_interrupt_while_modules_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if Ctrl-C came while click is imported."""
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    done = run("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
 def test_a_closed_pipe_does_not_end_a_run(work: Path) -> None:
     for name in ("a.wav", "b.wav"):
         write_song(work / name, 1)
