@@ -276,7 +276,9 @@ def _open_arrow(url: str, reason: str) -> tuple[Any, str]:
         limit = "?retry_limit_seconds=10" if url.startswith("gs:") else ""
         system, root = FileSystem.from_uri(url + limit)
     except (ImportError, ValueError, OSError) as error:
-        raise StorageError(f"{url} cannot be opened ({reason}). Install what it needs") from error
+        raise StorageError(
+            f"{url} cannot be opened ({reason}). Check the URL, or install what it needs"
+        ) from error
     return ArrowFSWrapper(system), root
 
 

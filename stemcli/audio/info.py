@@ -85,6 +85,7 @@ def require_file(path: Path) -> None:
         if not path.is_file():
             raise DecodeError(
                 f"{path} is a pipe or a device. Save the sound to a file and use that"
+                + shell_or_python(", or pipe it into: stem separate -", "")
             )
         with path.open("rb") as file:
             if not file.read(1):
@@ -281,14 +282,19 @@ def _missing(path: Path) -> str:
         scheme, rest = address.groups()
         if scheme == "file:/":
             return f"{scheme}//{rest.lstrip('/')} is a URL. Use the path /{rest.lstrip('/')}"
-        use = shell_or_python("Download it and use the file", "Use it as a string, not as a Path")
-        return f"{scheme}/{rest} is a URL, which Stem cannot read. {use}"
+        in_shell = f"{path} is no complete URL. Write it with two slashes: {scheme}/{rest}"
+        in_python = f"{scheme}/{rest} is a URL. Use it as a string, not as a Path"
+        return shell_or_python(in_shell, in_python)
+    return f"There is no file {path}: {_why_missing(path)}"
+
+
+def _why_missing(path: Path) -> str:
     if is_in_single_quotes(str(path)) or is_in_single_quotes(path.name):
-        return f"There is no file {path}: {SINGLE_QUOTES}"
+        return SINGLE_QUOTES
+    if set("*?") & {*str(path)}:
+        return "patterns are expanded without quotes only"
     near = _sibling(path)
-    return f"There is no file {path}: " + (
-        f"did you mean {near!r}?" if near else "check the name and the folder."
-    )
+    return f"did you mean {near!r}?" if near else "check the name and the folder."
 
 
 def _is_circle(link: Path) -> bool:

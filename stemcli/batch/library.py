@@ -213,6 +213,13 @@ def find_songs(
         OutputError: the journal in ``root`` cannot be used.
     """
     if not root.is_dir():
+        from stemcli.web import is_web  # which loads OpenSSL
+
+        if is_web(str(root)):
+            raise UsageError(
+                f"{root} is on a web server, which lists no songs. Name the URL of each song: "
+                "stem separate URL..."
+            )
         if root.exists():
             raise UsageError(f"{root} is a file. Try: stem separate {quoted(str(root))}")
         raise UsageError(f"{root} does not exist. Try: stem batch FOLDER")

@@ -47,6 +47,11 @@ def require_pipe(
             "-o - writes one stem and no picture. Leave --picture out, or name a folder with"
             " --output"
         )
+    if options.two_stems:
+        raise UsageError(
+            "-o - writes one stem to standard output, and --two-stems gives two. In its place use "
+            f"--stems {options.two_stems}"
+        )
     stems = known_outputs(options)
     if len(stems) > 1:
         raise _several(stems)

@@ -167,7 +167,9 @@ def _advice(template: str, shared: Mapping[Pair, str]) -> str:
         return f"Choose another folder with {option('output')}"
     if not any(f"{{{field}}}" in template for field in ("track", *TAG_FIELDS)):
         return f"Add {{track}} to {option('filename')}"
-    return f"Rename one of them or separate them into different folders with {option('output')}"
+    return (
+        f"Rename one of them, or separate each in a run of its own with another {option('output')}"
+    )
 
 
 def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, str]]:

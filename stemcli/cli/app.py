@@ -159,6 +159,11 @@ def typed(words: Sequence[str]) -> str:
     return " ".join(map(quoted, words))
 
 
+def typed_as(command: str, ctx: click.Context) -> str:
+    """The command line with another command."""
+    return typed(["stem", command, *ctx.meta[WORDS][1:]])
+
+
 def suggesting(error: click.UsageError) -> click.UsageError:
     """Let an unknown option suggest only options that the help lists; a unique beginning is one."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:

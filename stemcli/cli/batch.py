@@ -10,21 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from model_zoo.errors import MissingExtraError, UsageError
 from model_zoo.option_names import quoted
 from stemcli.cli import candidates
+from stemcli.cli.app import typed_as
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import Existing, console_options, folder_or_url, separation_options
 from stemcli.cli.options import report as report_path
 from stemcli.cli.parameter_types import WholeNumber
 from stemcli.cli.settings_command import SettingsCommand
+from stemcli.remote_path import UrlPath
 from stemcli.streams import STANDARD_STREAM, quiet_stderr
 
 if TYPE_CHECKING:
     from stemcli.batch.executor import OpenExecutor
     from stemcli.engine.options import Options
+
+
+OWN = ("recursive", "include", "exclude", "report_file", "retries", "cluster")
+"""Parameters that ``stem separate`` does not have."""
 
 
 def one_folder(ctx: click.Context, parameter: click.Parameter, folders: Sequence[Path]) -> Path:
@@ -129,6 +136,7 @@ def command(
     from stemcli.batch.run import separate_songs
     from stemcli.remote_path import as_path
 
+    refuse_file(folder, click.get_current_context())
     refuse_pipes(folder, options)
     if report_file:
         check_report(report_file)
@@ -154,6 +162,18 @@ def command(
     console.traces(report)
     is_incomplete = bool(found.unreadable or found.unclear)
     click.get_current_context().exit(1 if is_incomplete else report.exit_code)
+
+
+def refuse_file(folder: Path, ctx: click.Context) -> None:
+    """Refuse a song in the place of the folder.
+
+    Raises:
+        UsageError: ``folder`` is a file; the message has the command for it, unless an option was
+            typed that the other command does not have.
+    """
+    is_typed = (ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in OWN)
+    if not isinstance(folder, UrlPath) and folder.is_file() and not any(is_typed):
+        raise UsageError(f"{folder} is a file. Try: {typed_as('separate', ctx)}")
 
 
 def refuse_pipes(folder: Path, options: Options) -> None:

@@ -66,12 +66,12 @@ class ModelName(click.types.StringParamType):
         from model_zoo.catalogue.cards import is_installed
         from model_zoo.registry import role
 
-        found = (
+        names = (
             name
             for name, card in all_cards().items()
             if self.role in (None, role(card.architecture)) and is_installed(card)
         )
-        return [*files(ctx, param, incomplete), *beginning_with(incomplete, found)]
+        return beginning_with(incomplete, names) or files(ctx, param, incomplete)
 
 
 def models(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

@@ -362,17 +362,21 @@ def rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """Every row as its first cell, with the other cells and their titles below."""
+    """Every row as its first cell, with the other cells and their titles below.
+
+    A number in the first cell gets its title too.
+    """
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
-    titles = [name.lstrip(">=") for name in columns[1:]]
+    title_of_first, *titles = [name.lstrip(">=") for name in columns]
+    is_number = columns[0].startswith(">")
     lines: list[RenderableType] = []
     for first, *others in rows:
         pairs = zip(titles, others, strict=True)
         said = [f"{title}: {cell}" if title else cell for title, cell in pairs if cell]
-        lines.append(Text(first))
+        lines.append(Text(f"{title_of_first}: {first}" if is_number else first))
         if said:
             lines.append(Padding(Text("; ".join(said)), (0, 0, 0, GAP)))
     return Group(*lines)

@@ -16,6 +16,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from stemcli.cli.candidates import ModelName
+
 
 @dataclass(frozen=True)
 class AcceptedOption:
@@ -235,6 +237,7 @@ def other_tools_options(command: Callable[..., Any]) -> Callable[..., Any]:
             hidden=True,
             is_flag=bool(row.value),
             multiple=row.field == "model",
+            type=ModelName() if row.field == "model" else None,
             help=f"Sets {row.field}.",
         )(command)
     for refused in REFUSED:

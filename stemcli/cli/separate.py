@@ -13,6 +13,7 @@ import click
 
 from model_zoo.errors import UsageError
 from model_zoo.option_names import quoted
+from stemcli.cli.app import typed_as
 from stemcli.cli.console import Console, JsonConsole
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options, separation_options
@@ -56,7 +57,7 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
     from stemcli.batch.sources import named_songs
 
     songs = expanded(songs)
-    refuse_folders(songs)
+    refuse_folders(songs, click.get_current_context())
     separate: Callable[..., BatchReport] = separate_songs
     if options.output == STANDARD_STREAM:
         stream = sys.stdout.buffer
@@ -87,12 +88,13 @@ def _matching(song: str) -> list[str]:
     return sorted(glob.glob(song.replace("[", "[[]")))
 
 
-def refuse_folders(songs: tuple[str, ...]) -> None:
+def refuse_folders(songs: tuple[str, ...], ctx: click.Context) -> None:
     """Refuse folders.
 
     Raises:
-        UsageError: a song is a folder; the message names the command for folders.
+        UsageError: a song is a folder; the message has the command for it.
     """
     for song in songs:
         if os.path.isdir(song):  # unlike Path.is_dir, False below a folder without permission
-            raise UsageError(f"{song} is a folder. Try: stem batch {quoted(song)}")
+            line = typed_as("batch", ctx) if len(songs) == 1 else f"stem batch {quoted(song)}"
+            raise UsageError(f"{song} is a folder. Try: {line}")

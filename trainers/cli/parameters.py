@@ -19,7 +19,7 @@ def recipe_candidates(
 ) -> list[CompletionItem[str]]:
     """Propose the bundled recipes to a shell; where none fits, it lists files."""
     found = candidates.beginning_with(incomplete, recipe_names())
-    return [*candidates.files(context, parameter, incomplete), *found]
+    return found or candidates.files(context, parameter, incomplete)
 
 
 class FolderOrUrl(click.ParamType[Path]):

@@ -101,7 +101,7 @@ def test_bad_files_give_one_error_message(tmp_path: Path, make: Callable[[Path],
 
 
 def test_a_url_in_the_place_of_a_path_is_named_with_both_slashes() -> None:
-    with pytest.raises(DecodeError, match=r"https://example.org/a.mp3 is a URL, .*\. Use it as"):
+    with pytest.raises(DecodeError, match=r"https://example.org/a.mp3 is a URL\. Use it as"):
         require_file(Path("https://example.org/a.mp3"))
 
 

@@ -307,7 +307,7 @@ def two_songs_of_one_name(songs: Path) -> None:
 
 LIBRARIES = {
     "missing": Request("", 2, "in does not exist. Try: stem batch FOLDER", shutil.rmtree),
-    "a file": Request("", 2, "in is a file. Try: stem separate in", a_file),
+    "a file": Request("", 2, "in is a file. Try: stem separate .* in$", a_file),
     "a link to itself": Request("", 2, "in does not exist. Try: stem batch", a_link_to_itself),
     "empty": Request("", 2, r"no song in in \(it is empty\). Check the path, --recursive", empty),
     "without songs": Request("", 2, r"no song in in \(1 not audio\). Check the path", text_only),

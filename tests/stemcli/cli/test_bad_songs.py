@@ -93,15 +93,25 @@ def test_all_bad_songs_in_a_real_process(tmp_path: Path) -> None:
 
 PATHS = {
     "missing": ("sonng.wav", 1, r"no file sonng\.wav: did you mean 'song.wav'\?"),
-    "folder": ("in", 2, "in is a folder. Try: stem batch in"),
-    "folder named like a song": ("x.wav", 2, r"x\.wav is a folder. Try: stem batch x\.wav"),
+    "folder": ("in", 2, "in is a folder. Try: stem batch .* in$"),
+    "folder named like a song": ("x.wav", 2, r"x\.wav is a folder. Try: stem batch .* x\.wav$"),
+    "pattern in quotes": ("so*.wav", 1, r"no file so\*\.wav: patterns are expanded without quotes"),
+    "address with one slash": (
+        "https:/127.0.0.1:1/a.mp3",
+        1,
+        r"is no complete URL\. Write it with two slashes: https://127\.0\.0\.1:1/a\.mp3",
+    ),
     "below a song": ("song.wav/x.wav", 1, r"no file song\.wav/x\.wav: check the name"),
     "address": (
         "https://127.0.0.1:1/a.mp3",
         1,
         r"https://127\.0\.0\.1:1/a\.mp3 cannot be downloaded: 127\.0\.0\.1:1 refuses the conn",
     ),
-    "device": ("/dev/null", 1, r"/dev/null is a pipe or a device\. Save the sound to a file"),
+    "device": (
+        "/dev/null",
+        1,
+        r"/dev/null is a pipe or a device\. Save the sound to a file and use that, or",
+    ),
     "longer than a name can be": ("x" * 300 + ".wav", 1, r"File name too long\)\. Check its name"),
     "like an option": ("-song.wav", 2, r"\(For the file of that name use \./-song\.wav\)"),
 }

@@ -158,6 +158,25 @@ def test_refusals(
     assert sentence in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("separate in -o out --mp3", "in is a folder. Try: stem batch in -o out --mp3"),
+        ("separate in in/a.mp3 -o out", "in is a folder. Try: stem batch in\n"),
+        ("batch in/a.mp3 -o out", "in/a.mp3 is a file. Try: stem separate in/a.mp3 -o out"),
+        ("batch in/a.mp3 --retries 2", "in/a.mp3 is a file. Try: stem separate in/a.mp3\n"),
+        ("batch http://127.0.0.1:1/in/", "is on a web server, which lists no songs. Name the URL"),
+    ],
+)
+def test_the_other_command_is_advised_with_the_options(
+    line: str, advice: str, tmp_path: Path, run_stem: RunStem
+) -> None:
+    make_songs(tmp_path / "in", "a.mp3")
+    result = run_stem(*line.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert advice in result.stderr
+
+
 def test_a_locked_folder_is_an_error_but_the_rest_is_done(
     tmp_path: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,9 @@ def test_commands(complete: Complete) -> None:
     assert complete("mod") == ["models"]
     assert complete("models", "") == ["list", "info", "verify", "add", "convert", "remove"]
     assert complete("eval", "s") == ["speed"]
+    assert complete("help", "mod") == ["models"]
+    assert complete("help", "eval", "s") == ["speed"]
+    assert complete("help", "separate", "") == []
 
 
 def test_options_and_their_choices(complete: Complete) -> None:
@@ -64,15 +67,19 @@ def test_options_and_their_choices(complete: Complete) -> None:
 
 @pytest.mark.parametrize("command", [["separate"], ["batch"], ["eval", "musdb"], ["eval", "speed"]])
 def test_models(command: list[str], complete: Complete) -> None:
-    assert complete(*command, "--model", "") == ["file,", *BUNDLED]
-    assert complete(*command, "-m", "mel") == ["file,mel", "melroformer"]
+    """Files are proposed where no name fits; ``-n`` is demucs's option."""
+    assert complete(*command, "--model", "") == BUNDLED
+    assert complete(*command, "-m", "mel") == ["melroformer"]
+    assert complete(*command, "-m", "runs/m") == ["file,runs/m"]
+    if command[0] != "eval":
+        assert complete(*command, "-n", "mel") == ["melroformer"]
 
 
 def test_only_models_that_fit_and_are_installed(complete: Complete, tmp_path: Path) -> None:
     install(small_network(), Card("mine", "melrnn", stems=("vocals",), residual="band"))
     install(small_network(), Card("lost", "melrnn", stems=("vocals",), residual="band"))
     (tmp_path / ".zoo/lost.safetensors").unlink()
-    assert complete("separate", "--model", "") == ["file,", *BUNDLED, "mine"]
+    assert complete("separate", "--model", "") == [*BUNDLED, "mine"]
     assert complete("separate", "--phase-model", "") == ["file,"]
     assert complete("models", "verify", "") == [*BUNDLED, "lost", "mine"]
     assert complete("models", "remove", "") == ["lost", "mine"]
@@ -98,13 +105,15 @@ def test_stems_of_the_model_in_the_settings(
 
 
 def test_training(complete: Complete) -> None:
-    assert complete("train", "--recipe", "") == ["file,", *recipe_names()]
+    assert complete("train", "--recipe", "") == [*recipe_names()]
     assert complete("tune", "mel") == ["melroformer", "melrnn", "melunet"]
     assert complete("tune", "") == [*registry.ARCHITECTURES]
-    assert complete("tune", "melrnn", "--recipe", "tune-melr")[1:] == [
+    assert complete("tune", "melrnn", "--recipe", "tune-melr") == [
         "tune-melrnn", "tune-melroformer",
     ]  # fmt: skip
-    assert complete("train", "--from", "spl") == ["file,spl", "spleeter_2stems"]
+    assert complete("train", "--from", "spl") == ["spleeter_2stems"]
+    assert complete("train", "--from", "runs/") == ["file,runs/"]
+    assert complete("train", "--recipe", "mine.y") == ["file,mine.y"]
 
 
 def test_settings(complete: Complete) -> None:
@@ -152,7 +161,7 @@ def test_damaged_files_are_passed_over(
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_bytes(b"\xff]")
     monkeypatch.setenv("STEM_JOBS", "many")
-    assert complete("separate", "--model", "") == ["file,", *BUNDLED]
+    assert complete("separate", "--model", "") == BUNDLED
     assert complete("config", "set", "form") == ["format"]
     assert complete("models", "remove", "") == ["torn"]
     monkeypatch.setattr("model_zoo.catalogue.cards.cards", lambda on_damage: 1 / 0)
@@ -257,7 +266,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (("sep",), "separate\n"),
         (("separate", "song.mp3", "--stems", "vocals,"), "vocals,instrumental\n"),
         (("separate", "--format", "=", "fl"), "flac\n"),
-        (("separate", "--model", "mel"), "compopt -o default\nmelroformer\n"),
+        (("separate", "--model", "mel"), "melroformer\n"),
         (("batch", ""), "compopt -o dirnames\n\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -118,7 +118,7 @@ def test_a_failure_leaves_standard_output_empty(work: Path) -> None:
         (["-", "song.wav"], 2, "- reads one song from standard input, so no other song can be"),
         (["song.wav", "-o", "-"], 2, "these are 2: vocals and band. Choose one with --stems, e.g."),
         (["song.wav", "--stems", "vocals,band", "-o", "-"], 2, "2: vocals and band. Choose one"),
-        (["song.wav", "--two-stems", "vocals", "-o", "-"], 2, "2: vocals and band. Choose one"),
+        (["song.wav", "--two-stems", "vocals", "-o", "-"], 2, "In its place use --stems vocals"),
         (["-", "-o", "-"], 2, "2: vocals and band. Choose one"),
         (["song.wav", "a.wav", "-o", "-"], 2, "-o - writes a stem of one song"),
         (["song.wav", "--json", "-o", "-"], 2, "-o - and --json both need standard output"),

@@ -104,6 +104,15 @@ def test_in_a_narrow_terminal_cells_are_below_the_name(drawing: Drawing) -> None
     ]
 
 
+def test_a_number_in_the_first_column_keeps_its_title(drawing: Drawing) -> None:
+    columns = (">done", ">failed", ">music")
+    assert drawing.table(15, columns, [("12", "0", "0:06")]) == [
+        "done: 12",
+        "   failed: 0;",
+        "   music: 0:06",
+    ]
+
+
 def test_checksums_are_wrapped(drawing: Drawing) -> None:
     """They have no spaces, so they break anywhere; cards stay tables at common widths."""
     lines = drawing.table(60, ("=card", ""), [("sha256", CHECKSUM), ("file", "a.safetensors")])

@@ -148,7 +148,11 @@ def test_existing_stems_are_not_downloaded_again(
         ("s3://me:secret@server/a.mp3", 2, "The URL s3://me@server/a.mp3 was given with a passw"),
         ("http:///a.mp3", 2, "http:///a.mp3 is not a valid URL: it names no server"),
         ("s3://[::1/a.mp3", 2, "s3://[::1/a.mp3 is not a valid URL (Invalid IPv6 URL)"),
-        ("nonsense://server/a.mp3", 1, "nonsense://server cannot be opened"),
+        (
+            "nonsense://server/a.mp3",
+            1,
+            "nonsense://server cannot be opened (Protocol not known: nonsense). Check the URL",
+        ),
         ("http://127.0.0.1:1/a.mp3", 1, "127.0.0.1:1 refuses the connection"),
     ],
 )
