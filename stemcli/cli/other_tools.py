@@ -129,7 +129,7 @@ ACCEPTED = (
 )
 """Options with the same meaning here."""
 
-CONVERT = "Convert the checkpoint once: stem models convert FILE --name NAME; then use --model"
+NAMED = "Use --model with a name from stem models list"
 DOWNLOADS = "Nothing is downloaded: see stem models list for the installed models"
 LENGTH = "Use --end, the time where to stop: --start 30 --end 90 for a minute from 0:30"
 FIELDS = "Use --filename with {track}, {stem}, {ext} and {model}"
@@ -151,14 +151,14 @@ REFUSED = (
     _flag("-e --env-info", SEPARATOR, "Run: stem doctor"),
     _flag("--debug", SEPARATOR, "Use --verbose"),
     RefusedOption("--log-level", SEPARATOR, "Use --verbose or --quiet"),
-    RefusedOption("--sig", DEMUCS, "Use --model with a name from stem models list"),
+    RefusedOption("--sig", DEMUCS, NAMED),
     RefusedOption(
         "--repo", DEMUCS, "Add the model to your zoo first: stem models add RUN --name NAME"
     ),
     RefusedOption("--model-file-dir", SEPARATOR, "Set the environment variable STEM_HOME instead"),
-    RefusedOption("--model-type", MSST, CONVERT),
-    RefusedOption("--config-path", MSST, CONVERT),
-    RefusedOption("--start-check-point", MSST, CONVERT),
+    RefusedOption("--model-type", MSST, NAMED),
+    RefusedOption("--config-path", MSST, NAMED),
+    RefusedOption("--start-check-point --lora-checkpoint", MSST, NAMED),
     _flag("--download-model-only", SEPARATOR, DOWNLOADS),
     RefusedOption("--input-folder", MSST, "Use: stem batch FOLDER"),
     RefusedOption("-i --inputs --input", SPLEETER, "Name the songs without it: stem separate SONG"),
@@ -182,6 +182,9 @@ REFUSED = (
     RefusedOption("--mp3-preset", DEMUCS, ENCODER),
     RefusedOption("--normalization --amplification", SEPARATOR, LEVELS),
     RefusedOption("--sample-rate", SEPARATOR, "Leave it out: stems have the song's sample rate"),
+    _flag("--use-directml", SEPARATOR, "Use --device with cpu, cuda or mps"),
+    _flag("--disable-detailed-pbar", MSST, "Use --quiet"),
+    RefusedOption("-B --stft-backend", SPLEETER, "Leave it out: PyTorch computes the spectrogram"),
     _flag("--use-autocast", SEPARATOR, "Leave it out: --precision auto is the default"),
     _flag(
         "--use-soundfile", SEPARATOR, "Leave it out: files are streamed with soundfile or ffmpeg"
@@ -198,7 +201,9 @@ REFUSED = (
     ),
     _flag("--mdx-enable-denoise --vr-high-end-process", SEPARATOR, NETWORK),
     _flag("--vr-enable-post-process", SEPARATOR, NETWORK),
-    RefusedOption("--vr-aggression --mdx-hop-length", SEPARATOR, NETWORK),
+    RefusedOption("--vr-aggression --mdx-hop-length --mdxc-pitch-shift", SEPARATOR, NETWORK),
+    _flag("--mdxc-override-model-segment-size", SEPARATOR, SEGMENT),
+    RefusedOption("--demucs-segments-enabled", SEPARATOR, CHUNKS),
 )
 """Options with another equivalent, or with none."""
 
@@ -229,13 +234,16 @@ COMMAND_WORDS = {
 
 
 def other_tools_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of other tools, hidden, to a command with the options of a separation."""
+    """Add the options of other tools, hidden, to a command with the options of a separation.
+
+    With ``is_flag=False`` Click would accept an option at the end of the line without its value.
+    """
     for row in ACCEPTED:
         command = click.option(
             *row.spellings,
             row.parameter,
             hidden=True,
-            is_flag=bool(row.value),
+            is_flag=True if row.value else None,
             multiple=row.field == "model",
             type=ModelName() if row.field == "model" else None,
             help=f"Sets {row.field}.",
@@ -245,7 +253,7 @@ def other_tools_options(command: Callable[..., Any]) -> Callable[..., Any]:
             command = click.option(
                 spelling,
                 hidden=True,
-                is_flag=refused.is_flag,
+                is_flag=refused.is_flag or None,
                 is_eager=True,
                 expose_value=False,
                 callback=_refuse,

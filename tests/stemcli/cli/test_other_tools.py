@@ -120,6 +120,12 @@ def test_all_options_without_an_equivalent_are_answered_at_once(run_stem: RunSte
     assert line == f"Error: {' '.join(answers)} (See: stem separate --help)"
 
 
+@pytest.mark.parametrize("name", ["--model-filename", "-i"])
+def test_an_option_without_its_value_is_refused(name: str, run_stem: RunStem) -> None:
+    line = error_line(run_stem("separate", "song.mp3", name), 2)
+    assert line == f"Error: Option '{name}' requires an argument. (See: stem separate --help)"
+
+
 def test_help_is_shown_beside_options_of_other_tools(run_stem: RunStem) -> None:
     result = run_stem("separate", "--mwf", "--help")
     assert result.exit_code == 0
