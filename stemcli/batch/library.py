@@ -164,6 +164,7 @@ class LibraryScan:
         unreadable: folders without read permission.
         unclear: sub-folders that were skipped because their journals cannot be used, so that songs
             and stems cannot be distinguished; each with the message of the error.
+        unmatched: patterns that no song or folder matches.
     """
 
     songs: list[LibrarySong] = field(default_factory=list)
@@ -174,6 +175,7 @@ class LibraryScan:
     outputs: int = 0
     unreadable: list[Path] = field(default_factory=list)
     unclear: dict[Path, str] = field(default_factory=dict)
+    unmatched: list[str] = field(default_factory=list)
 
     @property
     def passed_over(self) -> list[str]:
@@ -275,6 +277,12 @@ def _apply_patterns(found: LibraryScan, include: Sequence[str], exclude: Sequenc
         return is_included and not any(matches(pattern, path) for pattern in exclude)
 
     kept = [song for song in found.songs if is_kept(song)]
+    known = [*(song.folder / song.path.name for song in found.songs), *found.unclear]
+    found.unmatched = [
+        pattern
+        for pattern in dict.fromkeys([*include, *exclude])
+        if not any(matches(pattern, path) for path in known)
+    ]
     found.unclear = {
         folder: why
         for folder, why in found.unclear.items()

@@ -244,6 +244,8 @@ class HumanConsole(Console):
         super().found(found)
         passed = f" ({', '.join(found.passed_over)})" if found.passed_over else ""
         self.line(counted(len(found.songs), "song") + passed)
+        for pattern in found.unmatched:
+            self.line(f"Note: no song matches {pattern}; only * and ? are wildcards")
 
     def report(self, report: BatchReport) -> None:
         """Print which songs failed and why, and a row of totals."""

@@ -348,6 +348,12 @@ def test_folding_is_idempotent(name: str) -> None:
     assert folded(folded(name)) == folded(name)
 
 
+def test_patterns_that_match_nothing(tmp_path: Path) -> None:
+    make_songs(tmp_path, "a1.flac", "Live/c.flac")
+    scan = find_songs(tmp_path, include=["*.flac", "b*"], exclude=["a[12]*", "live", "b*"])
+    assert (song_names(scan), scan.unmatched) == (["a1.flac"], ["b*", "a[12]*"])
+
+
 def test_include_and_exclude_together(tmp_path: Path) -> None:
     make_songs(tmp_path, "a.flac", "b.mp3", "Live/c.flac")
     scan = find_songs(tmp_path, include=["*.flac"], exclude=["live"])

@@ -102,6 +102,8 @@ def test_patterns_and_depth(tmp_path: Path, run_stem: RunStem) -> None:
         "a",
         "c",
     ]
+    result = run_stem("batch", "in", "-o", "p", "--exclude", "[ab]*")
+    assert "4 songs\nNote: no song matches [ab]*; only * and ? are wildcards\n" in result.stderr
     assert (
         "1 song (" in run_stem("batch", "in", "--no-recursive", "-o", "o", "--include", "a*").stderr
     )
