@@ -127,16 +127,16 @@ def check_writable(folder: Path) -> None:
         raise OutputError(
             f"{nearest} is a link to {os.readlink(nearest)}, which does not exist. Create it, "
             f"or choose another with {option('output')}"
-        )
+        ).about("output")
     if not nearest.is_dir():
         raise OutputError(
             f"{nearest} is a file, so {folder} cannot be a folder. Choose another "
             f"{option('output')}"
-        )
+        ).about("output")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(
             f"{nearest} is not writable. Choose another folder with {option('output')}"
-        )
+        ).about("output")
 
 
 def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
@@ -159,15 +159,18 @@ def _refuse_collisions(tasks: Sequence[SongTask], template: str) -> None:
     if shared or replaced:
         found = [*shared.values(), *replaced.values()]
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {_advice(template, shared)}")
+        field, advice = _advice(template, shared)
+        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {advice}").about(field)
 
 
-def _advice(template: str, shared: Mapping[Pair, str]) -> str:
+def _advice(template: str, shared: Mapping[Pair, str]) -> tuple[str, str]:
+    """The field of the option to change, and what to do."""
     if not shared:
-        return f"Choose another folder with {option('output')}"
+        return "output", f"Choose another folder with {option('output')}"
     if not any(f"{{{field}}}" in template for field in ("track", *TAG_FIELDS)):
-        return f"Add {{track}} to {option('filename')}"
-    return f"Rename one of them or separate them into different folders with {option('output')}"
+        return "filename", f"Add {{track}} to {option('filename')}"
+    elsewhere = f"separate them into different folders with {option('output')}"
+    return "output", f"Rename one of them or {elsewhere}"
 
 
 def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, str]]:

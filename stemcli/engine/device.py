@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model_zoo.errors import DeviceError
+from model_zoo.errors import DeviceError, errors_about
 from model_zoo.option_names import setting
 
 AUTO = "auto"
@@ -22,6 +22,11 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == AUTO:
         return torch.device(_best())
+    with errors_about("device"):
+        return _named(name)
+
+
+def _named(name: str) -> torch.device:
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise DeviceError(f"Unknown device {name!r}. Try auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)

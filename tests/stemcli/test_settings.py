@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.catalogue.cards import card_names, check_new_name
+from model_zoo.catalogue.cards import card_names
+from model_zoo.catalogue.names import check_new_name
 from model_zoo.errors import ConfigError, OutputError, UnknownNameError, UsageError
 from stemcli.settings import (
     SETTINGS,

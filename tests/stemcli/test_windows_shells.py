@@ -16,8 +16,8 @@ from typing import Any
 import click.core
 import pytest
 
-from model_zoo import errors, files, option_names
-from model_zoo.catalogue.cards import check_new_name
+from model_zoo import errors, files, shell
+from model_zoo.catalogue.names import check_new_name
 from model_zoo.errors import (
     ConfigError,
     DecodeError,
@@ -204,8 +204,8 @@ def test_values_as_cmd_sets_them(text: str, tidy: str) -> None:
 def test_words_that_powershell_would_change(
     word: str, typed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(option_names, "os", SimpleNamespace(name="nt", fspath=os.fspath))
-    assert option_names.quoted(word) == typed
+    monkeypatch.setattr(shell, "os", SimpleNamespace(name="nt", fspath=os.fspath))
+    assert shell.quoted(word) == typed
 
 
 def test_the_advice_for_an_extra_works_in_cmd(monkeypatch: pytest.MonkeyPatch) -> None:
