@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 from model_zoo.option_names import option, origin, setting
 from model_zoo.shell import SINGLE_QUOTES, is_in_single_quotes, quoted
@@ -43,6 +43,9 @@ SHORTEST_PART = 4
 
 LONGEST_NAME = 100
 """Characters of a name that are compared with others, or shown."""
+
+
+Kind = TypeVar("Kind", bound="StemError")
 
 
 class StemError(Exception):
@@ -58,7 +61,7 @@ class StemError(Exception):
     exit_code: ClassVar[int] = 1
     option: str = ""
 
-    def about(self, option: str) -> Self:
+    def about(self: Kind, option: str) -> Kind:
         """This error, as one about the value of an option that its sentence does not begin with."""
         self.option = self.option or option
         return self

@@ -72,7 +72,7 @@ def check_free(name: str, overwrite: bool = False, field: str = "name") -> None:
 
 def _new_name_mistake(name: str, field: str) -> str:
     if is_bundled(name):
-        another = setting(**{field: f"my-{name}"})
+        another = shell_or_python(setting(**{field: f"my-{name}"}), f"my-{name}")
         return f"{name!r} is a bundled model. Use another name, e.g. {another}"
     if not NAME_RULE.fullmatch(name):
         return name_mistake(name)

@@ -107,6 +107,11 @@ def test_training(complete: Complete) -> None:
     assert complete("train", "--from", "spl") == ["file,spl", "spleeter_2stems"]
 
 
+def test_settings_are_explained_where_the_shell_can_show_it(complete: Complete) -> None:
+    (item,) = candidates.settings(*UNUSED, "bit-d")
+    assert (item.value, item.help) == ("bit-depth", SETTINGS["bit_depth"].meaning)
+
+
 def test_settings(complete: Complete) -> None:
     assert complete("config", "set", "") == [*SETTINGS]
     assert complete("config", "get", "bit") == ["bit_depth", "bitrate"]

@@ -6,6 +6,8 @@ the options that it would get.
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +15,23 @@ from typing import Any
 
 import click
 import pytest
+import soundfile
 
-from model_zoo.errors import DeviceError, OutputError
+from model_zoo.errors import DeviceError, OutputError, StemError, UnknownNameError
+from model_zoo.option_names import command_line, option
+from stemcli.audio.tracks import NoTrackError
 from stemcli.batch.report import BatchReport
 from stemcli.cli.batch import command as batch
+from stemcli.cli.fitting_settings import EXCLUSIVE
+from stemcli.cli.separate import command as separate_command
 from stemcli.cli.settings_command import SettingsCommand, key_of
 from stemcli.engine.options import Options
 from stemcli.settings import SETTINGS
+from tests.stemcli.batch.fake import make_songs
 from tests.stemcli.cli.conftest import RunStem
+from tests.stemcli.cli.test_config import GOOD
+from tests.stemcli.engine.stubs import noise
+from trainers.data.layouts.checks import MissingStemsError
 
 
 @dataclass
@@ -29,10 +40,13 @@ class Engine:
 
     options: Options = field(default_factory=Options)
     jobs: int = 0
+    retries: int = 0
     error: Exception | None = None
 
-    def __call__(self, songs: Any, options: Options, *, jobs: int, **more: Any) -> BatchReport:
-        self.options, self.jobs = options, jobs
+    def __call__(
+        self, songs: Any, options: Options, *, jobs: int, retries: int = 0, **more: Any
+    ) -> BatchReport:
+        self.options, self.jobs, self.retries = options, jobs, retries
         if self.error:
             raise self.error
         return BatchReport((), 0.0)
@@ -95,45 +109,40 @@ def test_an_empty_variable_is_not_set(
     assert separate().format == "flac"
 
 
-def test_every_setting_reaches_the_engine(store: Store, separate: Separate, engine: Engine) -> None:
-    store(
-        """model = ["melroformer", "spleeter_2stems"]
-phase_model = "p"
-stems = ["vocals", "drums"]
-output = "Stems"
-filename = "{stem}/{track}.{ext}"
-bit_depth = "24"
-clip_mode = "clamp"
-skip_existing = true
-overlap = 0.5
-segment = "0:06"
-shifts = 2
-seed = 7
-device = "cuda:1"
-precision = "bf16"
-batch_size = 4
-jobs = 3
-retries = 2
-"""
-    )
-    assert separate() == Options(
-        model=("melroformer", "spleeter_2stems"),
-        phase_model="p",
-        stems=("vocals", "drums"),
-        output="Stems",
-        filename="{stem}/{track}.{ext}",
-        depth="24",
-        clip_mode="clamp",
-        existing="skip",
-        overlap=0.5,
-        segment=6.0,
-        shifts=2,
-        seed=7,
-        device="cuda:1",
-        precision="bf16",
-        batch_size=4,
-    )
-    assert engine.jobs == 3
+REACHED: dict[str, Any] = {
+    "model": ("melroformer",), "phase_model": "runs/phase", "stems": ("vocals", "drums"),
+    "two_stems": "vocals", "output": "Stems", "filename": "{stem}/{track}.{ext}", "format": "mp3",
+    "bit_depth": "24", "bitrate": 192, "quality": 2.0, "clip_mode": "clamp", "picture": True,
+    "skip_existing": "skip", "overwrite": "overwrite", "overlap": 0.5, "segment": 90.0,
+    "shifts": 2, "seed": 7, "device": "cuda:1", "precision": "bf16", "batch_size": 4, "jobs": 3,
+    "retries": 2,
+}  # fmt: skip
+"""What the engine gets for the values that test_config sets, converted by hand."""
+
+FIELDS = {"bit_depth": "depth", "skip_existing": "existing", "overwrite": "existing"}
+"""Fields of the engine that have other names than their settings."""
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+@pytest.mark.parametrize("key", SETTINGS)
+def test_every_setting_reaches_the_engine(
+    key: str, way: str, run_stem: RunStem, engine: Engine, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    make_songs(tmp_path, "Music/song.wav")
+    of_format = {"format": "mp3"} if key in ("bitrate", "quality") else {}
+    for name, value in {key: GOOD[key], **of_format}.items():
+        if way == "file":
+            assert run_stem("config", "set", name, value).exit_code == 0
+        else:
+            monkeypatch.setenv(SETTINGS[name].variable, value)
+    result = run_stem("batch", "Music")
+    assert result.exit_code == 0, result.output
+    expected = {"jobs": 1, "retries": 0}
+    changed = {FIELDS.get(key, key): REACHED[key], **of_format}
+    expected |= {name: changed.pop(name) for name in expected if name in changed}
+    assert (engine.jobs, engine.retries) == (expected["jobs"], expected["retries"])
+    assert engine.options == Options(fall_back_to_only_track=True, **changed)
 
 
 def test_lists_in_variables_have_commas(
@@ -171,6 +180,9 @@ def test_every_option_that_can_have_a_setting_is_in_the_table() -> None:
         ("format = 'mp3'\nbitrate = 192", ("-f", "mp3"), {"bitrate": 192}),
         # 2 is a good quality in mp3 and a bad one in ogg.
         ("format = 'mp3'\nquality = 2", ("-f", "ogg"), {"quality": None}),
+        ("format = 'MP3'\nquality = 2", ("-f", "OGG"), {"quality": None}),
+        ("format = 'MP3'\nquality = 2", ("-f", "mp3"), {"quality": 2.0}),
+        ("format = 'mp4'\nquality = 2", ("-f", "ogg"), {"quality": 2.0}),
         ("format = 'flac'\nquality = 2", ("-f", "ogg"), {"quality": 2.0}),
         ("quality = 2", ("-f", "m4a"), {"quality": None}),
         ("clip_mode = 'none'", ("-f", "mp3"), {"clip_mode": "rescale"}),
@@ -207,6 +219,9 @@ def test_the_environment_leaves_aside_what_does_not_fit_in_the_file(
     monkeypatch.setenv("STEM_QUALITY", "8")
     assert separate().quality == 8.0
     assert separate("-f", "mp3").quality is None
+    monkeypatch.setenv("STEM_FORMAT", "OGG")
+    assert separate("-f", "mp3").quality is None
+    assert separate("-f", "ogg").quality == 8.0
 
 
 def test_a_numbered_gpu_does_not_apply_to_clusters(
@@ -268,23 +283,109 @@ def test_errors_name_the_file(store: Store, run_stem: RunStem, tmp_path: Path) -
     )
 
 
-def test_errors_about_what_was_typed_name_the_option(store: Store, run_stem: RunStem) -> None:
-    store('format = "mp3"\nmodel = "melroformer"')
-    result = run_stem("separate", "song.wav", "--bitrate", "5000")
-    assert result.stderr.startswith("Error: Options: --bitrate of mp3 goes from 64 to 320")
+def test_options_that_contradict_each_other(store: Store, run_stem: RunStem) -> None:
+    """Typed ones are refused with their flags; these are the pairs of which a stronger one wins."""
+    values = {"stems": "vocals", "two_stems": "drums", "bitrate": "192", "quality": "2"}
+    for pair in EXCLUSIVE:
+        with command_line():
+            flags = [option(name) for name in pair]
+            typed = [word for name in pair for word in (option(name), values.get(name)) if word]
+        result = run_stem("separate", "song.wav", "-f", "mp3", *typed)
+        assert f"{flags[0]} and {flags[1]} contradict each other; use one of them" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (
+            ("separate", "song.wav", "--bitrate", "5000"),
+            "Options: --bitrate of mp3 goes from 64 to 320, found 5000",
+        ),
+        (
+            ("separate", "song.wav", "-m", "spleeter_2stems", "--stems", "vocls"),
+            "Unknown stem 'vocls': did you mean 'vocals'?",
+        ),
+        # The values of these settings are words of the sentences.
+        (("batch", "song.mp3"), "song.mp3 is a file. Try: stem separate song.mp3"),
+        (("separate", "Music"), "Music is a folder. Try: stem batch Music"),
+        (
+            ("separate", "song.wav", "--stems", "piano"),
+            "Unknown stem 'piano': known: vocals, instrumental. A model that gives piano is not"
+            " installed. Unpack Spleeter's checkpoint 5stems into a folder of that name, then run:"
+            " stem models convert 5stems --name spleeter_5stems",
+        ),
+    ],
+)
+def test_errors_about_what_was_typed_name_no_setting(
+    typed: tuple[str, ...], sentence: str, store: Store, run_stem: RunStem, tmp_path: Path
+) -> None:
+    store('format = "mp3"\nmodel = "melroformer"\noutput = "Music"')
+    make_songs(tmp_path, "song.wav", "song.mp3", "Music/song.wav")
+    assert run_stem(*typed).stderr == f"Error: {sentence}\n"
+
+
+def test_a_value_that_is_refused_when_it_is_typed(run_stem: RunStem) -> None:
     assert "Invalid value for '-f' / '--format'" in run_stem("separate", "x", "-f", "mp4").stderr
 
 
-def test_errors_keep_their_class_and_exit_code(
-    store: Store, run_stem: RunStem, engine: Engine
+ERRORS: tuple[tuple[StemError, int], ...] = (
+    (DeviceError("cuda is not available"), 2),
+    (UnknownNameError("model", "x", ["y"], instead="it is not installed"), 2),
+    (NoTrackError("There is no third track"), 1),
+    (MissingStemsError("songs", ["there are no vocals"]), 2),
+)
+
+
+@pytest.mark.parametrize(("error", "exit_code"), ERRORS, ids=lambda one: type(one).__name__)
+def test_errors_keep_their_class_attributes_and_exit_code(
+    error: StemError, exit_code: int, store: Store, run_stem: RunStem, engine: Engine
 ) -> None:
     file = store('device = "cuda"')
-    engine.error = DeviceError("cuda is not available")
+    engine.error = copy.copy(error).about("device")
+    sentence = f"{error} (from device in {file})"
     result = run_stem("separate", "song.wav")
-    assert (result.exit_code, result.stderr) == (
-        2,
-        f"Error: cuda is not available (from device in {file})\n",
-    )
+    assert (result.exit_code, result.stderr) == (exit_code, f"Error: {sentence}\n")
+    result = run_stem("separate", "song.wav", "--json")
+    document = json.loads(result.stdout)
+    assert document.pop("schema") >= 1
+    assert document == {
+        "event": "error", "kind": type(error).__name__, "message": sentence,
+        "exit_code": exit_code,
+    }  # fmt: skip
+    with pytest.raises(type(error)) as caught:
+        batch.main(["Music"], standalone_mode=False, obj=make_songs(Path(), "Music/song.wav"))
+    assert {**vars(caught.value), "option": ""} == {**vars(error), "option": ""}
+    assert str(caught.value) == sentence
+
+
+def test_errors_of_single_songs_name_the_setting(
+    run_tiny: RunStem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The depth of the stems is that of the song, so the song decides whether they clip."""
+    soundfile.write(tmp_path / "song.wav", noise(4000), 8000, "PCM_16")
+    monkeypatch.setenv("STEM_CLIP_MODE", "none")
+    documents = run_tiny("separate", "song.wav", "--json").stdout.splitlines()
+    failed = [json.loads(line) for line in documents if '"track_failed"' in line]
+    assert [event["message"] for event in failed] == [
+        "Options: 'none' from STEM_CLIP_MODE would let wav at 16 bit clip; use --bit-depth 32f"
+    ]
+
+
+def test_every_option_has_one_flag() -> None:
+    """The name in messages is the one that Click knows, and that of the setting."""
+    assert isinstance(separate_command, SettingsCommand)
+    ours = [
+        each for each in separate_command.params
+        if isinstance(each, click.Option) and not each.hidden and each.name != "as_json"
+    ]  # fmt: skip
+    assert len(ours) > len(SETTINGS)
+    with command_line():
+        assert [option(each.name or "") for each in ours] == [
+            max(each.opts, key=len) for each in ours
+        ]
+        assert isinstance(batch, SettingsCommand)
+        for name, setting in batch.settings.items():
+            assert option(name) == setting.option
 
 
 def test_a_damaged_file_stops_the_commands_that_read_it_but_not_their_help(
