@@ -107,9 +107,15 @@ def test_training(complete: Complete) -> None:
     assert complete("train", "--from", "spl") == ["file,spl", "spleeter_2stems"]
 
 
-def test_settings_are_explained_where_the_shell_can_show_it(complete: Complete) -> None:
-    (item,) = candidates.settings(*UNUSED, "bit-d")
-    assert (item.value, item.help) == ("bit-depth", SETTINGS["bit_depth"].meaning)
+def test_zsh_and_fish_explain_settings(
+    run_stem: RunStem, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bash shows no text beside its candidates."""
+    monkeypatch.setenv("COMP_WORDS", "stem config get bit-d")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert answer("zsh_complete") == 0
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines == ["plain", "bit-depth", SETTINGS["bit_depth"].meaning]
 
 
 def test_settings(complete: Complete) -> None:

@@ -120,7 +120,10 @@ def test_a_model_is_a_path_exactly_where_separation_takes_one(
 ) -> None:
     """A folder needs no slash, and a dot alone makes no path."""
     refused = run_stem("config", "set", "model", "mine")
-    assert (refused.exit_code, refused.stderr.partition(":")[2][:22]) == (2, " Unknown model 'mine':")
+    assert (refused.exit_code, refused.stderr.partition(":")[2][:22]) == (
+        2,
+        " Unknown model 'mine':",
+    )
     (tmp_path / "mine").mkdir()
     assert run_stem("config", "set", "model", "mine").exit_code == 0
     assert run_stem("config", "set", "phase_model", "later.safetensors").exit_code == 0
@@ -129,9 +132,7 @@ def test_a_model_is_a_path_exactly_where_separation_takes_one(
     assert refused.stderr.startswith("Error: Unknown model 'spleeter.2stems': did you mean")
 
 
-def test_values_in_capitals(
-    run_stem: RunStem, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_in_capitals(run_stem: RunStem, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on the command line."""
     assert run_stem("config", "set", "format", "MP3").stderr == f"format is now mp3 in {file}\n"
     monkeypatch.setenv("STEM_CLIP_MODE", "Clamp")

@@ -332,7 +332,7 @@ ERRORS: tuple[tuple[StemError, int], ...] = (
     (DeviceError("cuda is not available"), 2),
     (UnknownNameError("model", "x", ["y"], instead="it is not installed"), 2),
     (NoTrackError("There is no third track"), 1),
-    (MissingStemsError("songs", ["there are no vocals"]), 2),
+    (MissingStemsError(["there are no vocals"], {"drums"}), 2),
 )
 
 
@@ -352,8 +352,9 @@ def test_errors_keep_their_class_attributes_and_exit_code(
         "event": "error", "kind": type(error).__name__, "message": sentence,
         "exit_code": exit_code,
     }  # fmt: skip
+    make_songs(Path(), "Music/song.wav")
     with pytest.raises(type(error)) as caught:
-        batch.main(["Music"], standalone_mode=False, obj=make_songs(Path(), "Music/song.wav"))
+        batch.main(["Music"], standalone_mode=False)
     assert {**vars(caught.value), "option": ""} == {**vars(error), "option": ""}
     assert str(caught.value) == sentence
 
