@@ -1,4 +1,4 @@
-"""Which value an option gets: command line, environment, file or default; and errors about it.
+"""Which value an option gets: command line, environment, file or default.
 
 The order is the one that docs/settings.md promises; the engine is replaced, so that a test reads
 the options that it would get.
@@ -6,73 +6,26 @@ the options that it would get.
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-import soundfile
 
-from model_zoo.errors import DeviceError, OutputError, StemError, UnknownNameError
+from model_zoo.errors import OutputError
 from model_zoo.option_names import command_line, option
-from stemcli.audio.tracks import NoTrackError
-from stemcli.batch.report import BatchReport
 from stemcli.cli.batch import command as batch
-from stemcli.cli.fitting_settings import EXCLUSIVE
 from stemcli.cli.separate import command as separate_command
 from stemcli.cli.settings_command import SettingsCommand, key_of
 from stemcli.engine.options import Options
 from stemcli.settings import SETTINGS
 from tests.stemcli.batch.fake import make_songs
-from tests.stemcli.cli.conftest import RunStem
+from tests.stemcli.cli.conftest import Engine, RunStem, Store
 from tests.stemcli.cli.test_config import GOOD
-from tests.stemcli.engine.stubs import noise
-from trainers.data.layouts.checks import MissingStemsError
-
-
-@dataclass
-class Engine:
-    """Notes the request and raises ``error`` if there is one."""
-
-    options: Options = field(default_factory=Options)
-    jobs: int = 0
-    retries: int = 0
-    error: Exception | None = None
-
-    def __call__(
-        self, songs: Any, options: Options, *, jobs: int, retries: int = 0, **more: Any
-    ) -> BatchReport:
-        self.options, self.jobs, self.retries = options, jobs, retries
-        if self.error:
-            raise self.error
-        return BatchReport((), 0.0)
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    engine = Engine()
-    monkeypatch.setattr("stemcli.batch.run.separate_songs", engine)
-    return engine
-
-
-Store = Callable[[str], Path]
-
-
-@pytest.fixture
-def store(tmp_path: Path, run_stem: RunStem) -> Store:
-    """Write the settings file."""
-
-    def write(text: str) -> Path:
-        file = tmp_path / ".settings/config.toml"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-        return file
-
-    return write
+from trainers.cli.evaluate_speed import command as speed
+from trainers.cli.train import command as train
+from trainers.cli.tune import command as tune
 
 
 @pytest.fixture
@@ -237,139 +190,18 @@ def test_a_numbered_gpu_does_not_apply_to_clusters(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
-    [
-        ("STEM_FORMAT", "mp4", "Error: Invalid value for STEM_FORMAT: 'mp4' is not one of "),
-        ("STEM_JOBS", "many", "Error: Invalid value for STEM_JOBS: 'many' is not a whole number"),
-        ("STEM_SEGMENT", "soon", "Error: Invalid value for STEM_SEGMENT: 'soon' is not a time."),
-        (
-            "STEM_OVERWRITE",
-            "perhaps",
-            "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is",
-        ),
-        ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be at least 0.25 seconds"),
-        ("STEM_MODEL", "melrofrmer", "Error: Unknown model 'melrofrmer': did you mean 'melrof"),
-        ("STEM_FILENAME", "{trak}", "Error: STEM_FILENAME: unknown field {trak}"),
-    ],
+    ("command", "args", "device"),
+    [(tune, ["melrnn"], "auto"), (train, [], "cuda:1"), (speed, [], "cuda:1")],
+    ids=["tune", "train", "speed"],
 )
-def test_errors_name_the_variable(
-    name: str, value: str, sentence: str, run_stem: RunStem, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    (tmp_path / "song.wav").touch()
-    monkeypatch.setenv(name, value)
-    result = run_stem("separate", "song.wav")
-    assert result.exit_code == 2
-    assert result.stderr.startswith(sentence)
-    assert name in result.stderr
-    assert f"--{name.removeprefix('STEM_').lower()}" not in result.stderr
-
-
-def test_errors_name_the_file(store: Store, run_stem: RunStem, tmp_path: Path) -> None:
-    (tmp_path / "song.wav").touch()
-    file = store('format = "mp3"\nbitrate = 5000')
-    assert run_stem("separate", "song.wav").stderr == (
-        f"Error: Options: bitrate in {file} of mp3 goes from 64 to 320, found 5000\n"
-    )
-    file = store('model = "melrofrmer"')
-    assert run_stem("separate", "song.wav").stderr.endswith(
-        f"did you mean 'melroformer'? See: stem models list (from model in {file})\n"
-    )
-    file = store('jobs = "many"')
-    assert f"Invalid value for jobs in {file}: 'many'" in run_stem("separate", "song.wav").stderr
-    file = store("skip_existing = true\noverwrite = true")
-    assert run_stem("separate", "song.wav").stderr.startswith(
-        f"Error: skip_existing in {file} and overwrite in {file} contradict each other"
-    )
-
-
-def test_options_that_contradict_each_other(store: Store, run_stem: RunStem) -> None:
-    """Typed ones are refused with their flags; these are the pairs of which a stronger one wins."""
-    values = {"stems": "vocals", "two_stems": "drums", "bitrate": "192", "quality": "2"}
-    for pair in EXCLUSIVE:
-        with command_line():
-            flags = [option(name) for name in pair]
-            typed = [word for name in pair for word in (option(name), values.get(name)) if word]
-        result = run_stem("separate", "song.wav", "-f", "mp3", *typed)
-        assert f"{flags[0]} and {flags[1]} contradict each other; use one of them" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("typed", "sentence"),
-    [
-        (
-            ("separate", "song.wav", "--bitrate", "5000"),
-            "Options: --bitrate of mp3 goes from 64 to 320, found 5000",
-        ),
-        (
-            ("separate", "song.wav", "-m", "spleeter_2stems", "--stems", "vocls"),
-            "Unknown stem 'vocls': did you mean 'vocals'?",
-        ),
-        # The values of these settings are words of the sentences.
-        (("batch", "song.mp3"), "song.mp3 is a file. Try: stem separate song.mp3"),
-        (("separate", "Music"), "Music is a folder. Try: stem batch Music"),
-        (
-            ("separate", "song.wav", "--stems", "piano"),
-            "Unknown stem 'piano': known: vocals, instrumental. A model that gives piano is not"
-            " installed. Unpack Spleeter's checkpoint 5stems into a folder of that name, then run:"
-            " stem models convert 5stems --name spleeter_5stems",
-        ),
-    ],
-)
-def test_errors_about_what_was_typed_name_no_setting(
-    typed: tuple[str, ...], sentence: str, store: Store, run_stem: RunStem, tmp_path: Path
+def test_a_numbered_gpu_does_not_apply_where_ray_assigns_gpus(
+    command: SettingsCommand, args: list[str], device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store('format = "mp3"\nmodel = "melroformer"\noutput = "Music"')
-    make_songs(tmp_path, "song.wav", "song.mp3", "Music/song.wav")
-    assert run_stem(*typed).stderr == f"Error: {sentence}\n"
-
-
-def test_a_value_that_is_refused_when_it_is_typed(run_stem: RunStem) -> None:
-    assert "Invalid value for '-f' / '--format'" in run_stem("separate", "x", "-f", "mp4").stderr
-
-
-ERRORS: tuple[tuple[StemError, int], ...] = (
-    (DeviceError("cuda is not available"), 2),
-    (UnknownNameError("model", "x", ["y"], instead="it is not installed"), 2),
-    (NoTrackError("There is no third track"), 1),
-    (MissingStemsError(["there are no vocals"], {"drums"}), 2),
-)
-
-
-@pytest.mark.parametrize(("error", "exit_code"), ERRORS, ids=lambda one: type(one).__name__)
-def test_errors_keep_their_class_attributes_and_exit_code(
-    error: StemError, exit_code: int, store: Store, run_stem: RunStem, engine: Engine
-) -> None:
-    file = store('device = "cuda"')
-    engine.error = copy.copy(error).about("device")
-    sentence = f"{error} (from device in {file})"
-    result = run_stem("separate", "song.wav")
-    assert (result.exit_code, result.stderr) == (exit_code, f"Error: {sentence}\n")
-    result = run_stem("separate", "song.wav", "--json")
-    document = json.loads(result.stdout)
-    assert document.pop("schema") >= 1
-    assert document == {
-        "event": "error", "kind": type(error).__name__, "message": sentence,
-        "exit_code": exit_code,
-    }  # fmt: skip
-    make_songs(Path(), "Music/song.wav")
-    with pytest.raises(type(error)) as caught:
-        batch.main(["Music"], standalone_mode=False)
-    assert {**vars(caught.value), "option": ""} == {**vars(error), "option": ""}
-    assert str(caught.value) == sentence
-
-
-def test_errors_of_single_songs_name_the_setting(
-    run_tiny: RunStem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The depth of the stems is that of the song, so the song decides whether they clip."""
-    soundfile.write(tmp_path / "song.wav", noise(4000), 8000, "PCM_16")
-    monkeypatch.setenv("STEM_CLIP_MODE", "none")
-    documents = run_tiny("separate", "song.wav", "--json").stdout.splitlines()
-    failed = [json.loads(line) for line in documents if '"track_failed"' in line]
-    assert [event["message"] for event in failed] == [
-        "Options: 'none' from STEM_CLIP_MODE would let wav at 16 bit clip; use --bit-depth 32f"
-    ]
+    """It is the command that decides, whatever it is called."""
+    monkeypatch.setenv("STEM_DEVICE", "cuda:1")
+    assert command.make_context("any", [*args]).params["device"] == device
+    typed = command.make_context("any", [*args, "--device", "cuda:1"])
+    assert typed.params["device"] == "cuda:1"
 
 
 def test_every_option_has_one_flag() -> None:

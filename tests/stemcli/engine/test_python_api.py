@@ -174,6 +174,8 @@ LATER: dict[str, dict[str, Any]] = {
     "a model of another role": {"model": "phase_predictor"},
     "a phase model that separates": {"phase_model": "spleeter_2stems"},
     "an unknown stem": {"stems": "guitar"},
+    "a stem of a model that is not installed": {"stems": "piano"},
+    "a model that is not installed": {"model": "spleeter:4stems"},
     "one stem by two names": {"stems": ["instrumental", "accompaniment"]},
     "a device": {"device": "cuda:99"},
     "an unknown field of the template": {"filename": "{composer}/{stem}.{ext}"},
