@@ -62,7 +62,7 @@ class StemError(Exception):
     option: str = ""
 
     def about(self: Kind, option: str) -> Kind:
-        """This error, as one about the value of an option that its sentence does not begin with."""
+        """Note whose value is to blame, unless that is known already; returns this error."""
         self.option = self.option or option
         return self
 

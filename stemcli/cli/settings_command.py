@@ -186,9 +186,9 @@ class SettingsCommand(click.Command):
                 message = describe_error(error)
                 if message == str(error):
                     raise
-                told = copy.copy(error)
-                told.args = (message,)
-                raise told from error
+                complete = copy.copy(error)
+                complete.args = (message,)
+                raise complete from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the options; where a setting changes a default, the help shows it."""

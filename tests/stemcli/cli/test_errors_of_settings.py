@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,40 @@ def test_errors_name_the_variable(
     assert result.stderr.startswith(sentence)
     assert name in result.stderr
     assert f"--{name.removeprefix('STEM_').lower()}" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "beginning", "end"),
+    [
+        (
+            "STEM_PHASE_MODEL",
+            "spleeter_2stems",
+            "'spleeter_2stems' from STEM_PHASE_MODEL: this network",
+            "Use --model spleeter_2stems",
+        ),
+        ("STEM_PHASE_MODEL", "nope", "Unknown model 'nope'", "(from STEM_PHASE_MODEL)"),
+        ("STEM_OUTPUT", "song.wav", "", "Choose another --output (from STEM_OUTPUT)"),
+        ("STEM_STEMS", "vocls", "Unknown stem 'vocls'", "(from STEM_STEMS)"),
+        ("STEM_TWO_STEMS", "vocls", "Unknown stem 'vocls'", "(from STEM_TWO_STEMS)"),
+        ("STEM_STEMS", "instrumental,no_vocals", "STEM_STEMS: ", "twice; name it once"),
+        ("STEM_DEVICE", "cuda:99", "", "best available (from STEM_DEVICE)"),
+        ("STEM_MODEL", "a,a", "Options: a model is named twice ('a,a' from STEM_MODEL)", ""),
+        ("STEM_FILENAME", "{stem}.{ext}", "", "Add {track} to --filename (from STEM_FILENAME)"),
+    ],
+)
+def test_complaints_name_the_variable_and_advice_the_flag(
+    name: str, value: str, beginning: str, end: str, run_stem: RunStem, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for song in ("song.wav", "other.wav"):
+        soundfile.write(tmp_path / song, noise(100), 8000)
+    monkeypatch.setenv(name, value)
+    result = run_stem("separate", "song.wav", "other.wav")
+    assert result.exit_code != 0
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert [line.count("STEM_") for line in errors] == [1]
+    assert errors[0].startswith(f"Error: {beginning}")
+    assert errors[0].endswith(end)
 
 
 def test_errors_name_the_file(store: Store, run_stem: RunStem, tmp_path: Path) -> None:
@@ -157,3 +192,14 @@ def test_errors_of_single_songs_name_the_setting(
     assert [event["message"] for event in failed] == [
         "Options: 'none' from STEM_CLIP_MODE would let wav at 16 bit clip; use --bit-depth 32f"
     ]
+
+
+def test_errors_of_child_processes_name_the_setting(
+    run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each speed is measured in a process of its own."""
+    monkeypatch.setenv("STEM_DEVICE", "cuda:99")
+    result = run_stem("eval", "speed", "-m", "spleeter_2stems")
+    assert result.exit_code == 2
+    assert re.match(r"Error: (No CUDA GPU is visible|There is no 'cuda:99')", result.stderr)
+    assert result.stderr.endswith("best available (from STEM_DEVICE)\n")
