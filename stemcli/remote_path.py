@@ -219,11 +219,10 @@ def require_root(folder: UrlPath) -> None:
         raise OutputError(
             f"{folder} is on a web server, to which Stem cannot write. Use another "
             f"{option('output')}"
-        ).about("output")
+        )
     root = type(folder)(*folder.parts[:2])
     if not root.is_dir():
-        advice = f"Create it first, or use another {option('output')}"
-        raise OutputError(f"There is no {root}. {advice}").about("output")
+        raise OutputError(f"There is no {root}. Create it first, or use another {option('output')}")
 
 
 def is_there(path: Path) -> bool:

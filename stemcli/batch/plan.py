@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from model_zoo.errors import OutputError
+from model_zoo.errors import OutputError, errors_about
 from model_zoo.option_names import option, setting
 from stemcli.audio.write_errors import explain_write_errors
 from stemcli.batch.library import LibrarySong
@@ -107,6 +107,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
         raise OutputError(f"{existing[0]} already exists{more}. Add {skip} or {overwrite}")
 
 
+@errors_about("output")
 def check_writable(folder: Path) -> None:
     """Check that ``folder`` can be written, or created if it does not exist.
 
@@ -127,16 +128,16 @@ def check_writable(folder: Path) -> None:
         raise OutputError(
             f"{nearest} is a link to {os.readlink(nearest)}, which does not exist. Create it, "
             f"or choose another with {option('output')}"
-        ).about("output")
+        )
     if not nearest.is_dir():
         raise OutputError(
             f"{nearest} is a file, so {folder} cannot be a folder. Choose another "
             f"{option('output')}"
-        ).about("output")
+        )
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(
             f"{nearest} is not writable. Choose another folder with {option('output')}"
-        ).about("output")
+        )
 
 
 def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:

@@ -143,7 +143,7 @@ def refuse_pipes(folder: Path, options: Options) -> None:
         raise UsageError(
             "-o - is standard output, and stem batch writes many files. Try: stem separate SONG "
             "--stems vocals -o - (for a folder of that name: ./-)"
-        )
+        ).about("output")
 
 
 def choose_cluster(console: Console) -> OpenExecutor:

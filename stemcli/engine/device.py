@@ -14,6 +14,7 @@ from model_zoo.option_names import setting
 AUTO = "auto"
 
 
+@errors_about("device")
 def resolve_device(name: str) -> torch.device:
     """The device called ``name``; ``auto`` selects cuda, else mps, else cpu.
 
@@ -22,11 +23,6 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == AUTO:
         return torch.device(_best())
-    with errors_about("device"):
-        return _named(name)
-
-
-def _named(name: str) -> torch.device:
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise DeviceError(f"Unknown device {name!r}. Try auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)

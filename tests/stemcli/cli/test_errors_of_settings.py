@@ -64,6 +64,8 @@ def test_errors_name_the_variable(
         ),
         ("STEM_PHASE_MODEL", "nope", "Unknown model 'nope'", "(from STEM_PHASE_MODEL)"),
         ("STEM_OUTPUT", "song.wav", "", "Choose another --output (from STEM_OUTPUT)"),
+        ("STEM_OUTPUT", "-", "-o - writes a stem of one song", "(from STEM_OUTPUT)"),
+        ("STEM_OUTPUT", "nope://x", "", "(from STEM_OUTPUT)"),
         ("STEM_STEMS", "vocls", "Unknown stem 'vocls'", "(from STEM_STEMS)"),
         ("STEM_TWO_STEMS", "vocls", "Unknown stem 'vocls'", "(from STEM_TWO_STEMS)"),
         ("STEM_STEMS", "instrumental,no_vocals", "STEM_STEMS: ", "twice; name it once"),
