@@ -28,12 +28,14 @@ the base class of a branch to handle the whole branch::
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from model_zoo.option_names import SINGLE_QUOTES, is_in_single_quotes, option, quoted, setting
+from model_zoo.option_names import option, origin, setting
+from model_zoo.shell import SINGLE_QUOTES, is_in_single_quotes, quoted
 
 SHORTEST_PART = 4
 """Characters that a name must have to match as a part of another name."""
@@ -43,13 +45,26 @@ LONGEST_NAME = 100
 """Characters of a name that are compared with others, or shown."""
 
 
+Kind = TypeVar("Kind", bound="StemError")
+
+
 class StemError(Exception):
     """Base of all expected errors: ``str(error)`` is the sentence to show.
 
     Errors can be pickled and copied, as process pools require, whatever their constructor takes.
+
+    Attributes:
+        option: field of the option whose value is to blame, if the sentence does not begin with its
+            name; :func:`describe_error` adds the setting that the value comes from.
     """
 
     exit_code: ClassVar[int] = 1
+    option: str = ""
+
+    def about(self: Kind, option: str) -> Kind:
+        """Note whose value is to blame, unless that is known already; returns this error."""
+        self.option = self.option or option
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
@@ -181,6 +196,16 @@ class MissingExtraError(StemError):
         self.extra = extra
 
 
+@contextmanager
+def errors_about(option: str) -> Iterator[None]:
+    """Errors inside are about the value of an option; see :attr:`StemError.option`."""
+    try:
+        yield
+    except StemError as error:
+        error.about(option)
+        raise
+
+
 def require_package(package: str, extra: str) -> None:
     """Require that an optional package is installed, without importing it.
 
@@ -232,7 +257,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def describe_error(error: BaseException) -> str:
     """One sentence for any exception: expected, from the system, or a bug."""
     if isinstance(error, StemError):
-        return str(error)
+        place = origin(error.option)
+        return f"{error} (from {place})" if place else str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         advice = " Check its permissions." if error.errno == errno.EACCES else ""

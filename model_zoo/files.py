@@ -41,6 +41,11 @@ PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between attempts to replace a file that another program on Windows has open for a moment,
 such as a virus scanner."""
 
+_PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³")
+WINDOWS_NAMES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *_PORTS})
+"""Names that Windows reserves for devices, with any extension
+(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
+
 CLOSE_PROGRAM = "Close the program that has it open"
 """Advice for :func:`is_in_use`."""
 
@@ -137,6 +142,11 @@ def _remove(path: Path) -> None:
     except OSError:
         # The folder could not be created or entered, so nothing is left in it.
         return
+
+
+def is_reserved_on_windows(name: str) -> bool:
+    """Whether Windows reserves a file name, such as ``aux.wav``, for a device."""
+    return name.partition(".")[0].rstrip().upper() in WINDOWS_NAMES
 
 
 def is_null_device(path: Path) -> bool:

@@ -2,18 +2,25 @@
 
 Every message is written once. ``option("depth")`` is ``--bit-depth`` while a command of ``stem``
 runs, in this process or in one that it started, and ``depth`` in every other program.
+
+A message names an option in two roles. What it complains about is a :func:`subject`, which is the
+setting if the value comes from one: nobody typed the option then. What the reader should type next
+is an :func:`option`, or a :func:`setting` with a value.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import re
-import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeGuard
+
+from model_zoo.shell import quoted
 
 VARIABLE = "_STEM_NAMES_FLAGS"
-"""Environment variable that is set while a command runs, because child processes inherit it."""
+"""Environment variable that is set while a command runs, because child processes inherit it: a JSON
+object from fields to the settings that give them their values."""
 
 FLAGS = {"depth": "--bit-depth"}
 """Flags that differ from their field by more than dashes."""
@@ -23,20 +30,6 @@ SWITCHES = {("existing", "skip"): "--skip-existing", ("existing", "overwrite"): 
 
 LISTS = ("stems",)
 """Fields whose flag takes names separated by commas; other flags are repeated."""
-
-
-PLAIN_ON_WINDOWS = re.compile(r"[\w.:\\/+=-]+")
-"""Words that neither cmd nor PowerShell changes or splits."""
-
-
-CHANGED_BY_POWERSHELL = re.compile("[$`“”„]")
-"""Characters with a meaning inside double quotes (about_Quoting_Rules of PowerShell)."""
-
-
-SINGLE_QUOTES = (
-    "the single quotes are a part of it, because cmd passes them on. Use double quotes, or none"
-)
-"""Advice for :func:`is_in_single_quotes`."""
 
 
 class Verbatim(str):
@@ -49,10 +42,14 @@ class Verbatim(str):
 
 
 @contextmanager
-def command_line() -> Iterator[None]:
-    """Name options by their flags, in all threads and in processes that are started inside."""
+def command_line(origins: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Name options by their flags, in all threads and in processes that are started inside.
+
+    Args:
+        origins: the setting, in words, of each field whose value comes from one.
+    """
     before = os.environ.get(VARIABLE)
-    use_flags()
+    use_flags(origins or {})
     try:
         yield
     finally:
@@ -61,14 +58,30 @@ def command_line() -> Iterator[None]:
             os.environ[VARIABLE] = before
 
 
-def use_flags(flags: bool = True) -> None:
-    """Name options by their flags until this process ends, or by their fields."""
-    os.environ[VARIABLE] = "1" if flags else ""
+def use_flags(origins: Mapping[str, str] | None) -> None:
+    """Name options by their flags until this process ends, or by their fields.
+
+    Args:
+        origins: as :func:`flags_in_use` returns it, in this process or in another.
+    """
+    os.environ[VARIABLE] = "" if origins is None else json.dumps(dict(origins))
+
+
+def flags_in_use() -> dict[str, str] | None:
+    """The setting of each field whose value comes from one; None if messages name no flags."""
+    text = os.environ.get(VARIABLE)
+    origins: dict[str, str] | None = json.loads(text) if text else None
+    return origins
 
 
 def names_flags() -> bool:
     """Whether a command of ``stem`` runs, so that messages name flags."""
     return bool(os.environ.get(VARIABLE))
+
+
+def origin(field: str) -> str:
+    """The setting that gives a field its value, in words; empty if none does."""
+    return (flags_in_use() or {}).get(field, "")
 
 
 def option(field: str, flag: str = "") -> str:
@@ -79,6 +92,27 @@ def option(field: str, flag: str = "") -> str:
         flag: its flag; by default two dashes and the field with dashes for underscores.
     """
     return (flag or _flag(field)) if names_flags() else field
+
+
+def subject(field: str, value: object = None) -> str:
+    """Name of the option that a message complains about: of the setting, if its value is from one.
+
+    Args:
+        field: name of the field.
+        value: the value, to be named too; None for the name alone.
+    """
+    found = origin(field)
+    if value is None:
+        return found or option(field)
+    if not found:
+        return setting(**{field: value})
+    text = ",".join(value) if _is_list(value) else str(value)
+    return f"{text!r} from {found}"
+
+
+def contradiction(one: str, other: str) -> str:
+    """The complaint about two options of which only one can be used."""
+    return f"{subject(one)} and {subject(other)} contradict each other; use one of them"
 
 
 def setting(**values: object) -> str:
@@ -121,35 +155,16 @@ def _flag(field: str) -> str:
 def _words(field: str, value: object) -> str:
     if isinstance(value, str) and (field, value) in SWITCHES:
         return SWITCHES[field, value]
-    if not isinstance(value, str) and isinstance(value, Sequence):
+    if _is_list(value):
         parts = [",".join(value)] if field in LISTS else [*value]
         return " ".join(_words(field, part) for part in parts)
     text = str(value) if isinstance(value, Verbatim) else quoted(str(value))
     return f"{_flag(field)} {text}"
 
 
+def _is_list(value: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def is_in_single_quotes(word: str) -> bool:
-    """Whether ``word`` looks like one that was quoted in cmd as for other shells."""
-    return len(word) > 2 and word[0] == word[-1] == "'"
-
-
-def quoted(text: str | os.PathLike[str]) -> str:
-    """``text`` as one word of a command line: for a Unix shell, or for cmd and PowerShell.
-
-    Windows allows no double quotes in names of files. Backslashes before the closing quote are
-    doubled, because programs there would take the quote for a part of the word. PowerShell, which
-    Windows opens by default, changes ``$`` and a few more inside double quotes, so such words get
-    its single quotes, which cmd does not know.
-    """
-    word = os.fspath(text)
-    if os.name != "nt":
-        return shlex.quote(word)
-    if PLAIN_ON_WINDOWS.fullmatch(word):
-        return word
-    if CHANGED_BY_POWERSHELL.search(word):
-        return "'" + re.sub("(['‘’‚‛])", r"\1\1", word) + "'"
-    return f'"{word}{word[len(word.rstrip(chr(92))) :]}"'

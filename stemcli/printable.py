@@ -11,6 +11,8 @@ import os
 import re
 import unicodedata
 
+from model_zoo.files import is_reserved_on_windows
+
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 KEPT = frozenset(
@@ -35,11 +37,6 @@ LONGEST_NAME = 255
 """Bytes of a file or folder name in UTF-8, as on ext4, XFS and Btrfs; others allow as many."""
 
 RESERVED = re.compile(r'[<>:"/\\|?*]')
-
-PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³")
-DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *PORTS})
-"""Names that Windows reserves, with any extension
-(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
 
 JOINERS = "\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-15}\N{VARIATION SELECTOR-16}"
 
@@ -71,7 +68,7 @@ def portable_name(name: str) -> str:
     """Replace a leading and a trailing dot, and reserved device names (``NUL.wav``)."""
     name = re.sub(r"^\.|\.$", "_", name.strip())
     base, dot, rest = name.partition(".")
-    return f"{base.rstrip()}_{dot}{rest}" if base.rstrip().upper() in DEVICES else name
+    return f"{base.rstrip()}_{dot}{rest}" if is_reserved_on_windows(name) else name
 
 
 def byte_length(text: str) -> int:
@@ -96,8 +93,7 @@ def valid_name(part: str) -> str:
     if not ON_WINDOWS:
         return part
     valid = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
-    base = valid.partition(".")[0].rstrip()
-    return f"_{valid}" if base.upper() in DEVICES else valid
+    return f"_{valid}" if is_reserved_on_windows(valid) else valid
 
 
 def cell(text: str) -> str:

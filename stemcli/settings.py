@@ -16,6 +16,7 @@ from typing import Any, Literal
 from model_zoo.errors import ConfigError, OutputError, UnknownNameError, UsageError, nearest
 from model_zoo.files import SETTINGS_VARIABLE, is_null_device, settings_file, staged
 from model_zoo.parsing import MOST_TOML, parse_toml, read_text, shortened, shown
+from model_zoo.shell import quoted
 
 PREFIX = "STEM_"
 """Prefix of the environment variables."""
@@ -37,7 +38,7 @@ class Setting:
         key: its name in the file: the long name of the option, with underscores.
         kind: what its value is; a list may be written as text if it has one item, and a path may
             begin with ``~``.
-        meaning: what it sets, for the documentation.
+        meaning: what it sets, for the documentation and for completion.
         unset: what holds if neither a user nor an option gives a value.
     """
 
@@ -126,7 +127,7 @@ def read_settings(file: Path) -> dict[str, str | list[str]]:
             mistakes.
         UsageError: the file cannot be read.
     """
-    content = _parse(file)
+    content = parse_toml_of(file, _read(file))
     mistakes = [*_key_mistakes(content)]
     values: dict[str, str | list[str]] = {}
     for name, value in content.items():
@@ -140,10 +141,6 @@ def read_settings(file: Path) -> dict[str, str | list[str]]:
     if mistakes:
         raise ConfigError(f"The settings in {file}", mistakes)
     return values
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    return parse_toml_of(file, _read(file))
 
 
 def _read(file: Path) -> str:
@@ -205,8 +202,9 @@ def _key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"settings stand without a section, found [{shortened(name)}]"
         elif key not in SETTINGS:
             near = nearest(key, SETTINGS)
-            hint = f"did you mean {near}?" if near else f"see {SEE}"
-            yield f"unknown setting {shown(name)}, {hint} To remove it: stem config unset {name}"
+            hint = f"did you mean {near}?" if near else f"see {SEE}."
+            remove = f"stem config unset {quoted(name)}"
+            yield f"unknown setting {shown(name)}, {hint} To remove it: {remove}"
         elif key in found:
             yield f"{found[key]} and {name} are the same setting; remove one of them"
         found[key] = name

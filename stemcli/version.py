@@ -9,7 +9,7 @@ from hashlib import sha256
 from importlib import metadata, util
 from pathlib import Path
 
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 
 PACKAGES = ("model_zoo", "stemcli", "trainers")
 KINDS = (".py", ".toml", ".yaml")

@@ -33,9 +33,9 @@ from model_zoo.files import (
     settings_file,
     sha256,
 )
-from model_zoo.option_names import convert_command, quoted
-from model_zoo.option_names import option as option_name
+from model_zoo.option_names import convert_command
 from model_zoo.parsing import read_toml, shortened
+from model_zoo.shell import quoted
 
 BUNDLED = Path(__file__).with_name("bundled")
 DEFAULT_MODEL = "spleeter_2stems"
@@ -44,10 +44,6 @@ DEFAULT_MODEL = "spleeter_2stems"
 HOME_VARIABLE = "STEM_HOME"
 MOST_OVERLAP = 0.95
 """Largest overlap; every sample is then separated twenty times."""
-
-DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?")
-"""Names of files that Windows reserves
-(https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
 
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
@@ -161,7 +157,7 @@ class Card(Config):
         return [sentence for wrong, sentence in self._rules() if wrong]
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
-        yield not NAME_RULE.fullmatch(self.name), _name_mistake(self.name)
+        yield not NAME_RULE.fullmatch(self.name), name_mistake(self.name)
         yield not self.stems, "stems must name at least one stem"
         yield len(set(self.outputs)) < len(self.outputs), "two outputs have the same name"
         odd = next((name for name in self.outputs if not _can_be_listed(name)), "")
@@ -260,42 +256,14 @@ def is_bundled(name: str) -> bool:
     return (BUNDLED / f"{name}.toml").is_file()
 
 
-def check_new_name(name: str, option: str = "") -> None:
-    """Refuse a name that a user's model cannot have.
-
-    Args:
-        name: name for a new model.
-        option: name of the option with the name, for the message.
-
-    Raises:
-        ConfigError: a bundled model has this name, or it is not a valid file name.
-    """
-    option = option or option_name("name")
-    if is_bundled(name):
-        another = f"{option} my-{name}" if option.startswith("-") else f"my-{name}"
-        raise ConfigError(
-            option, [f"{name!r} is a bundled model. Use another name, e.g. {another}"]
-        )
-    if not NAME_RULE.fullmatch(name):
-        raise ConfigError(option, [_name_mistake(name)])
-    if DEVICE.fullmatch(name) or name.endswith("."):
-        raise ConfigError(
-            option, [f"{name!r} is not a valid file name on Windows. Use another, e.g. my-model"]
-        )
-    if _is_settings(zoo_home() / f"{name}.toml"):
-        raise ConfigError(
-            option, [f"{name!r} names the file of your settings. Use another, e.g. my-{name}"]
-        )
-
-
 def _card_files() -> dict[str, Path]:
     bundled, own = (sorted(folder.glob("*.toml")) for folder in (BUNDLED, zoo_home()))
     return {path.stem: path for path in bundled} | {
-        path.stem: path for path in own if not is_bundled(path.stem) and not _is_settings(path)
+        path.stem: path for path in own if not is_bundled(path.stem) and not is_settings(path)
     }
 
 
-def _is_settings(path: Path) -> bool:
+def is_settings(path: Path) -> bool:
     """Whether a file holds the settings: on macOS they and the zoo share a folder."""
     may_be = path.name == SETTINGS_NAME or SETTINGS_VARIABLE in os.environ
     return may_be and path.absolute() == settings_file().absolute()
@@ -306,7 +274,8 @@ def _can_be_listed(stem: str) -> bool:
     return "," not in stem and stem == stem.strip()
 
 
-def _name_mistake(name: str) -> str:
+def name_mistake(name: str) -> str:
+    """The sentence about a name that :data:`NAME_RULE` refuses."""
     return f"a name has lower-case letters, digits and . _ -, found {name!r}"
 
 

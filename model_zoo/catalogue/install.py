@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from model_zoo import registry, weights
-from model_zoo.catalogue.cards import Card, CardScore, check_new_name, zoo_home
+from model_zoo.catalogue.cards import Card, CardScore, zoo_home
+from model_zoo.catalogue.names import check_free
 from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY, find_weights
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import SUFFIX, sha256, staged
-from model_zoo.option_names import option as option_name
-from model_zoo.option_names import quoted, shell_or_python
 from model_zoo.parsing import parse_json, read_text
 from model_zoo.separator import Separator
+from model_zoo.shell import quoted
 from model_zoo.weights import Weights, save
 
 
@@ -84,26 +84,6 @@ def put(
     with staged(weights.with_name(f"{card.name}.toml")) as temporary:
         temporary.write_text(complete.to_toml(), encoding="utf-8")
     return complete
-
-
-def check_free(name: str, overwrite: bool = False, option: str = "") -> None:
-    """Refuse a name that is bundled, invalid or, without ``overwrite``, taken.
-
-    Args:
-        name: name for a new model.
-        overwrite: whether a model of the user may be replaced.
-        option: name of the option with the name, for the message.
-
-    Raises:
-        ConfigError: the name is refused.
-    """
-    check_new_name(name, option)
-    replace = shell_or_python("--overwrite", "overwrite=True")
-    if not overwrite and (zoo_home() / f"{name}.toml").exists():
-        raise ConfigError(
-            option or option_name("name"),
-            [f"{name!r} is in your zoo already. Use another name, or add {replace}"],
-        )
 
 
 PRETRAINING = ("denoising",)

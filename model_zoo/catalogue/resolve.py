@@ -12,20 +12,19 @@ from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards, find, is_known, verify
+from model_zoo.catalogue.names import is_path
 from model_zoo.catalogue.unknown import SEE_LIST, not_usable
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.files import SUFFIX
-from model_zoo.option_names import convert_command, option, quoted
+from model_zoo.option_names import convert_command, option
 from model_zoo.separator import Separator
+from model_zoo.shell import quoted
 from model_zoo.weights import build, read
 
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 RECIPE = "recipe.json"
 SUMMARY = "summary.json"
-
-ENDINGS = (SUFFIX, ".pth", ".pt", ".ckpt", ".th")
-"""Suffixes of weights files; a name that ends so is a path, even if the file does not exist."""
 
 ADVICE = f"Use the folder of a run, e.g. runs/latest, or a {SUFFIX} file"
 
@@ -49,19 +48,6 @@ def resolve_weights(name: str) -> Path:
     if name in registry.ARCHITECTURES and not is_known(name):
         raise _no_weights(name)
     return weights_path(name)
-
-
-def is_path(name: str) -> bool:
-    """Whether a name is a path; names of models take precedence over folders."""
-    if not name or is_known(name):
-        return False
-    path = Path(name)
-    return path.exists() or path.suffix in ENDINGS or any(mark in name for mark in ("/", os.sep))
-
-
-def as_typed(run: Path) -> str:
-    """Path of a run for a command line, unambiguous even if a model has its name."""
-    return f"./{run}" if is_known(str(run)) else str(run)
 
 
 def find_weights(source: Path) -> Path:

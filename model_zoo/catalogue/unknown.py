@@ -6,10 +6,9 @@ import re
 from collections.abc import Collection, Sequence
 
 from model_zoo.errors import LONGEST_NAME, UnknownNameError, nearest
+from model_zoo.option_names import convert_command, shell_or_python
 
 SEE_LIST = "stem models list"
-
-HOW_TO_ADD = "Add others with stem models convert, stem models add or stem train"
 
 SPLEETER = re.compile(r"(?:deezer/)?(?:spleeter)?[:_-]?(?P<stems>[45])[_-]?stems(?:[:_-]?\w*)")
 """Spleeter's models that are not bundled, as Spleeter and its users write them."""
@@ -49,7 +48,7 @@ def unknown_model(name: str, known: Collection[str]) -> UnknownNameError:
     elif near:
         instead = ""
     else:
-        instead = f"it is not installed. {listed} {HOW_TO_ADD}."
+        instead = f"it is not installed. {listed} {_how_to_add()}."
     return UnknownNameError("model", name, known, hint=hint, instead=instead)
 
 
@@ -71,7 +70,7 @@ def unknown_stem(
     elif model := SPLEETERS_STEMS.get(name.casefold()):
         instead = f"{known}. A model that gives {name} is not installed. {_get_spleeter(model)}"
     else:
-        instead = f"{known}. No installed model gives {name}. {HOW_TO_ADD}"
+        instead = f"{known}. No installed model gives {name}. {_how_to_add()}"
     return UnknownNameError("stem", name, available, instead=instead)
 
 
@@ -85,9 +84,14 @@ def not_usable(name: str) -> str:
 
 def _get_spleeter(model: str) -> str:
     return (
-        f"Unpack Spleeter's checkpoint {model} into a folder of that name, then run: stem models"
-        f" convert {model} --name spleeter_{model}"
+        f"Unpack Spleeter's checkpoint {model} into a folder of that name, then run: "
+        f"{convert_command(model, f'spleeter_{model}')}"
     )
+
+
+def _how_to_add() -> str:
+    convert = shell_or_python("stem models convert", "model_zoo.importers.convert")
+    return f"Add others with {convert}, stem models add or stem train"
 
 
 def _squashed(name: str) -> str:

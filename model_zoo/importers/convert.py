@@ -10,7 +10,8 @@ from typing import Any
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card
-from model_zoo.catalogue.install import check_free, install
+from model_zoo.catalogue.install import install
+from model_zoo.catalogue.names import check_free
 from model_zoo.errors import ConfigError, NoModelError
 from model_zoo.files import sha256
 from model_zoo.importers import msrkit, spleeter, tensorflow

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from model_zoo.config import Config
-from model_zoo.errors import EncodeError
-from model_zoo.option_names import choices, option, setting
+from model_zoo.errors import ConfigError, EncodeError
+from model_zoo.option_names import choices, contradiction, option, setting, subject
 from stemcli.audio.info import AudioInfo
 
 DEPTHS = ("auto", "16", "24", "32f")
@@ -20,6 +20,7 @@ class FormatRules:
 
     Attributes:
         lossless: whether a bit depth applies.
+        has_float: whether one of the bit depths is floating point.
         channels: numbers of channels with an order that all decoders agree on.
         rates: supported sample rates in Hz, ascending; () for any.
         highest_rate: highest sample rate in Hz; None for no limit.
@@ -30,6 +31,7 @@ class FormatRules:
     """
 
     lossless: bool = False
+    has_float: bool = False
     channels: Sequence[int] = range(1, 9)
     rates: tuple[int, ...] = ()
     highest_rate: int | None = None
@@ -37,6 +39,20 @@ class FormatRules:
     default_bitrate: int | None = None
     qualities: tuple[float, float] | None = None
     default_quality: float | None = None
+
+    @property
+    def has_bitrate(self) -> bool:
+        """Whether a bit rate applies."""
+        return self.bitrates is not None
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether a variable bit rate applies."""
+        return self.qualities is not None
+
+    def may_be_float(self, depth: str) -> bool:
+        """Whether samples of this bit depth may be floating point; ``auto`` is the input's."""
+        return self.has_float and depth in ("auto", "32f")
 
     def nearest_rate(self, sample_rate: int) -> int:
         """The sample rate of the file: the next supported one above, else the highest."""
@@ -47,7 +63,7 @@ class FormatRules:
 
 _MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 RULES = {
-    "wav": FormatRules(lossless=True, channels=range(1, 65536)),
+    "wav": FormatRules(lossless=True, has_float=True, channels=range(1, 65536)),
     "flac": FormatRules(lossless=True, highest_rate=655_350),
     "mp3": FormatRules(
         channels=(1, 2),
@@ -96,6 +112,15 @@ class OutputFormat(Config):
     bitrate: int | None = None
     quality: float | None = None
 
+    @classmethod
+    def exists(cls, name: str, depth: str) -> bool:
+        """Whether a format has a bit depth."""
+        try:
+            cls(name, depth)
+        except ConfigError:
+            return False
+        return True
+
     @property
     def rules(self) -> FormatRules:
         """The limits of the format."""
@@ -121,7 +146,7 @@ class OutputFormat(Config):
         self.check_rate(info.sample_rate)
         if not self.rules.lossless or self.depth != "auto":
             return self
-        needed = "24" if self.name == "flac" and info.depth == "32f" else info.depth
+        needed = "24" if info.depth == "32f" and not self.rules.has_float else info.depth
         return replace(self, depth=needed)
 
     def check_channels(self, channels: int) -> None:
@@ -152,17 +177,17 @@ class OutputFormat(Config):
     def mistakes(self) -> list[str]:
         """Every value that the format does not support."""
         if self.name not in RULES:
-            return [f"{option('format')} must be one of {choices(RULES)}, found {self.name!r}"]
+            return [f"{subject('format')} must be one of {choices(RULES)}, found {self.name!r}"]
         return [*self._depth_mistakes(), *self._bitrate_mistakes(), *self._quality_mistakes()]
 
     def _depth_mistakes(self) -> Iterator[str]:
         if self.depth not in DEPTHS:
-            yield f"{option('depth')} must be one of {choices(DEPTHS)}, found {self.depth!r}"
+            yield f"{subject('depth')} must be one of {choices(DEPTHS)}, found {self.depth!r}"
         elif self.depth != "auto" and not self.rules.lossless:
-            yield f"{option('depth')} is for wav and flac, not for {self.name}; leave it out"
-        elif self.depth == "32f" and self.name == "flac":
+            yield f"{subject('depth')} is for wav and flac, not for {self.name}; leave it out"
+        elif self.depth == "32f" and not self.rules.has_float:
             yield (
-                "flac does not support floating point; use "
+                f"{self.name} does not support floating point; use "
                 f"{setting(depth='24')} or {setting(format='wav')}"
             )
 
@@ -171,26 +196,26 @@ class OutputFormat(Config):
             return
         if self.rules.bitrates is None:
             kinds = "mp3, ogg, opus and m4a"
-            yield f"{option('bitrate')} is for {kinds}, not for {self.name}; leave it out"
+            yield f"{subject('bitrate')} is for {kinds}, not for {self.name}; leave it out"
             return
         low, high = self.rules.bitrates
         if not low <= self.bitrate <= high:
             span = f"from {low} to {high}"
-            yield f"{option('bitrate')} of {self.name} goes {span}, found {self.bitrate}"
+            yield f"{subject('bitrate')} of {self.name} goes {span}, found {self.bitrate}"
         elif self.name == "mp3" and self.bitrate not in MP3_BITRATES:
             known = ", ".join(map(str, MP3_BITRATES))
-            yield f"{option('bitrate')} of mp3 must be one of {known}, found {self.bitrate}"
+            yield f"{subject('bitrate')} of mp3 must be one of {known}, found {self.bitrate}"
 
     def _quality_mistakes(self) -> Iterator[str]:
         if self.quality is None:
             return
         if self.rules.qualities is None:
             instead = "leave it out" if self.rules.lossless else f"use {option('bitrate')}"
-            yield f"{option('quality')} is for mp3 and ogg, not for {self.name}; {instead}"
+            yield f"{subject('quality')} is for mp3 and ogg, not for {self.name}; {instead}"
             return
         if self.bitrate is not None:
-            yield f"{option('bitrate')} and {option('quality')} exclude each other; use one of them"
+            yield contradiction("bitrate", "quality")
         best, worst = self.rules.qualities
         if not min(best, worst) <= self.quality <= max(best, worst):
             span = f"from {best:g} (best) to {worst:g}"
-            yield f"{option('quality')} of {self.name} goes {span}, found {self.quality:g}"
+            yield f"{subject('quality')} of {self.name} goes {span}, found {self.quality:g}"

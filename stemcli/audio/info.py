@@ -10,14 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_zoo.errors import DecodeError, nearest
-from model_zoo.option_names import (
-    SINGLE_QUOTES,
-    Verbatim,
-    is_in_single_quotes,
-    quoted,
-    setting,
-    shell_or_python,
-)
+from model_zoo.option_names import Verbatim, setting, shell_or_python
+from model_zoo.shell import SINGLE_QUOTES, is_in_single_quotes, quoted
 from stemcli.audio.allowed_formats import READABLE
 from stemcli.audio.other_files import OtherFile
 

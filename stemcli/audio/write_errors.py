@@ -22,8 +22,8 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(
-            f"Cannot write to {path} ({reason}). {write_advice(path, error)}"
+        raise OutputError(f"Cannot write to {path} ({reason}). {write_advice(path, error)}").about(
+            "output"
         ) from error
 
 

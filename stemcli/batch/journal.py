@@ -343,12 +343,14 @@ class Journal(Closing):
             return OutputError(
                 f"The journal {self.path} cannot be read ({why}). Check its permissions and {space}"
             )
-        return OutputError(f"{target} cannot be written ({why}). {advice}")
+        return OutputError(f"{target} cannot be written ({why}). {advice}").about("output")
 
     def _busy(self) -> OutputError:
         advice = f"Another stem batch is writing to {self.folder}. Wait until it ends"
-        elsewhere = f", or choose another folder with {option('output')}"
-        return OutputError(advice + ("" if self._is_read_only else elsewhere))
+        if self._is_read_only:
+            return OutputError(advice)
+        elsewhere = f"choose another folder with {option('output')}"
+        return OutputError(f"{advice}, or {elsewhere}").about("output")
 
     def _newer(self) -> OutputError:
         if self._is_read_only:
@@ -356,7 +358,7 @@ class Journal(Closing):
         return OutputError(
             f"The journal {self.path} was written by another version of Stem. Update Stem, or "
             f"choose another folder with {option('output')}"
-        )
+        ).about("output")
 
     def _damaged(self, why: object) -> OutputError:
         if self._is_read_only:
@@ -365,7 +367,7 @@ class Journal(Closing):
             f"The journal {self.path} is damaged or cannot be used ({why}). Move it away and add "
             f"{setting(existing='skip')}, which keeps existing stems, or choose another folder "
             f"with {option('output')}"
-        )
+        ).about("output")
 
     def _unusable(self, why: object) -> OutputError:
         return OutputError(

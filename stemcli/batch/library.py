@@ -19,7 +19,8 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from model_zoo.errors import OutputError, StemError, UsageError
-from model_zoo.option_names import option, quoted
+from model_zoo.option_names import option
+from model_zoo.shell import quoted
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
 from stemcli.engine.outputs import PICTURE_SUFFIX

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from model_zoo.errors import OutputError, UsageError
+from model_zoo.errors import OutputError, UsageError, errors_about
 from stemcli.batch.executor import LocalExecutor, StepCallbacks, TaskResult, open_local
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.plan import SongTask
@@ -23,6 +23,7 @@ BLOCK = 2**20  # bytes
 SHOWN = "standard output"
 
 
+@errors_about("output")
 def require_pipe(
     songs: Sequence[str], options: Options, *, as_json: bool, stream: BinaryIO
 ) -> None:
@@ -130,7 +131,7 @@ def _several(stems: Sequence[str]) -> UsageError:
     return UsageError(
         f"-o - writes one stem to standard output, and these are {len(stems)}: {listed}. "
         f"Choose one with --stems, e.g. --stems {stems[0]}"
-    )
+    ).about("output")
 
 
 def _without_paths(event: Event) -> Event:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from model_zoo.errors import OutputError
+from model_zoo.errors import OutputError, errors_about
 from model_zoo.option_names import option, setting
 from stemcli.audio.write_errors import explain_write_errors
 from stemcli.batch.library import LibrarySong
@@ -107,6 +107,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
         raise OutputError(f"{existing[0]} already exists{more}. Add {skip} or {overwrite}")
 
 
+@errors_about("output")
 def check_writable(folder: Path) -> None:
     """Check that ``folder`` can be written, or created if it does not exist.
 
@@ -159,17 +160,18 @@ def _refuse_collisions(tasks: Sequence[SongTask], template: str) -> None:
     if shared or replaced:
         found = [*shared.values(), *replaced.values()]
         more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {_advice(template, shared)}")
+        field, advice = _advice(template, shared)
+        raise OutputError(f"{'; '.join(found[:LISTED])}{more}. {advice}").about(field)
 
 
-def _advice(template: str, shared: Mapping[Pair, str]) -> str:
+def _advice(template: str, shared: Mapping[Pair, str]) -> tuple[str, str]:
+    """The field of the option to change, and what to do."""
     if not shared:
-        return f"Choose another folder with {option('output')}"
+        return "output", f"Choose another folder with {option('output')}"
     if not any(f"{{{field}}}" in template for field in ("track", *TAG_FIELDS)):
-        return f"Add {{track}} to {option('filename')}"
-    return (
-        f"Rename one of them, or separate each in a run of its own with another {option('output')}"
-    )
+        return "filename", f"Add {{track}} to {option('filename')}"
+    elsewhere = f"separate each in a run of its own with another {option('output')}"
+    return "output", f"Rename one of them, or {elsewhere}"
 
 
 def _collisions(tasks: Sequence[SongTask]) -> tuple[dict[Pair, str], dict[Pair, str]]:

@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import DeviceError, StemError, StorageError, first_line
-from model_zoo.option_names import names_flags, option, setting
+from model_zoo.option_names import flags_in_use, option, setting
 from stemcli.audio.writer import leftovers
 from stemcli.batch.executor import (
     Callbacks,
@@ -128,9 +128,10 @@ class RayExecutor:
             closing.enter_context(ray_session())
             if self._options.device == "cuda" and not self._find_slots():
                 auto, cpu = setting(device="auto"), setting(device="cpu")
-                raise DeviceError(f"The cluster has no GPU. Try: {auto} or {cpu}")
+                problem = f"The cluster has no GPU. Try: {auto} or {cpu}"
+                raise DeviceError(problem).about("device")
             there = replace(self._options, output=str(absolute(as_path(self._options.output))))
-            arguments = (there, ray.put(self._models), names_flags())
+            arguments = (there, ray.put(self._models), flags_in_use())
             self._pool = ActorPool(self._find_slots, arguments, self._on_event)
             closing.callback(self._stop)
             self._pool.look()

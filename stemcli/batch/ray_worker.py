@@ -95,13 +95,17 @@ class SeparationActor:
     Args:
         options: with an absolute output folder.
         models: by the names in the options.
-        flags: whether messages name options by their flags, as on the machine of the driver.
+        origins: of values from settings, as :func:`~model_zoo.option_names.flags_in_use` returns
+            them on the machine of the driver; None if messages name fields.
     """
 
     def __init__(
-        self, options: Options, models: Mapping[str, LoadedModel], flags: bool = False
+        self,
+        options: Options,
+        models: Mapping[str, LoadedModel],
+        origins: Mapping[str, str] | None = None,
     ) -> None:
-        use_flags(flags)
+        use_flags(origins)
         self._closing = ExitStack()
         executor = open_local(options, self._on_event, 1, load=models.__getitem__)
         self._executor = self._closing.enter_context(executor)

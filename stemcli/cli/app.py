@@ -20,7 +20,8 @@ from typing import IO, Any, NoReturn
 import click
 
 from model_zoo.errors import UsageError, describe_error
-from model_zoo.option_names import command_line, quoted
+from model_zoo.option_names import command_line
+from model_zoo.shell import quoted
 from stemcli import version
 from stemcli.cli import other_tools
 from stemcli.cli.formatting import examples

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from model_zoo.errors import MissingExtraError, UsageError
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.app import typed_as
 from stemcli.cli.console import Console
@@ -191,7 +191,7 @@ def refuse_pipes(folder: Path, options: Options) -> None:
         raise UsageError(
             "-o - is standard output, and stem batch writes many files. Try: stem separate SONG "
             "--stems vocals -o - (for a folder of that name: ./-)"
-        )
+        ).about("output")
 
 
 def choose_cluster(console: Console) -> OpenExecutor:

@@ -130,10 +130,12 @@ def devices(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 def settings(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Propose keys of settings, spelled with dashes if the beginning is."""
-    found = beginning_with(canonical(incomplete), SETTINGS) if incomplete else []
-    if "-" not in incomplete:
-        return found or beginning_with(incomplete, SETTINGS)
-    return [CompletionItem(item.value.replace("_", "-")) for item in found]
+    dash = "-" if "-" in incomplete else "_"
+    return [
+        CompletionItem(key.replace("_", dash), help=setting.meaning)
+        for key, setting in SETTINGS.items()
+        if key.startswith(canonical(incomplete))
+    ]
 
 
 def setting_values(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

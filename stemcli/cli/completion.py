@@ -24,7 +24,7 @@ from click.shell_completion import (
 
 from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import click
 
 from model_zoo.errors import ConfigError, StemError, UnknownNameError, UsageError
+from model_zoo.option_names import command_line
 from stemcli.cli import candidates
 from stemcli.cli.batch import command as batch
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
-from stemcli.cli.lazy import HELP_NAMES, CommandEntry, LazyGroup
+from stemcli.cli.lazy import CommandEntry, LazyGroup
 from stemcli.cli.options import console_options
 from stemcli.cli.settings_command import SettingsCommand, key_of, read_or_problem, variable_notes
 from stemcli.settings import (
@@ -95,7 +96,7 @@ def show_command(console: Console) -> None:
     file = settings_file()
     console.line(f"File: {file}{'' if file.is_file() else ' (does not exist)'}")
     for note in variable_notes():
-        console.line(note)
+        console.line(f"Note: {note}")
     problems = [str(damage)] if damage else []
     problems += [row.problem for row in rows if row.problem]
     for problem in problems:
@@ -202,8 +203,8 @@ class SettingInForce:
 
 def settings_in_force() -> tuple[list[SettingInForce], StemError | None]:
     """Every setting as Click resolves it for stem batch, and the damage of the file, if any."""
-    names: Any = {"help_option_names": HELP_NAMES}
-    context = SEPARATION.make_context("batch", ["."], resilient_parsing=True, **names)
+    parent = click.get_current_context()
+    context = SEPARATION.make_context("batch", ["."], parent, resilient_parsing=True)
     rows = [_in_force(context, name, setting) for name, setting in SEPARATION.settings.items()]
     by_key = {row.key: row for row in rows}
     return [by_key[key] for key in SETTINGS if key in by_key], read_or_problem()[1]
@@ -231,17 +232,23 @@ def _refusal(setting: Setting, text: str) -> str:
     return ""
 
 
+def option_of(setting: Setting) -> click.Parameter:
+    """The option of a setting."""
+    return next(option for option in SEPARATION.params if key_of(option) == setting.key)
+
+
 def cast(setting: Setting, text: str) -> Any:
     """Convert a text as the option would.
 
     Raises:
         click.BadParameter: the option does not take this value.
     """
-    option = next(option for option in SEPARATION.params if key_of(option) == setting.key)
+    option = option_of(setting)
     value = split_list(text) if option.multiple else text
     if not value:
         raise click.BadParameter("no name was given")
-    return option.type_cast_value(click.Context(SEPARATION), value)
+    parent = click.get_current_context(silent=True)
+    return option.type_cast_value(click.Context(SEPARATION, parent), value)
 
 
 def check_value(setting: Setting, text: str) -> Any:
@@ -257,52 +264,47 @@ def check_value(setting: Setting, text: str) -> Any:
         raise click.BadParameter(error.message, param_hint=setting.key) from error
     check = CHECKS.get(setting.key)
     if check:
-        check(setting.key, value)
+        with command_line({option_of(setting).name or "": setting.key}):
+            check(setting.key, value)
     return value
 
 
 def _check_option(key: str, value: Any) -> None:
     from stemcli.engine.options import Options
 
-    try:
-        Options(**{key: value})
-    except ConfigError as error:
-        raise ConfigError(
-            key, (each.removeprefix(f"--{key} ") for each in error.mistakes)
-        ) from None
+    Options(**{key: value})
 
 
 def _check_rate(key: str, value: Any) -> None:
     """Check that some format takes a bit rate or quality."""
     from stemcli.audio.formats import RULES, OutputFormat
 
-    refusals = []
-    for name in RULES:
-        try:
-            OutputFormat(name, **{key: value})
-            return
-        except ConfigError as error:
-            ranges = (each for each in error.mistakes if each.startswith(f"--{key} of "))
-            refusals += [each.removeprefix(f"--{key} of ") for each in ranges]
-    raise ConfigError(key, refusals)
+    mistakes: list[str] = []
+    for name, rules in RULES.items():
+        if rules.has_bitrate if key == "bitrate" else rules.has_quality:
+            try:
+                OutputFormat(name, **{key: value})
+            except ConfigError as error:
+                mistakes += error.mistakes
+            else:
+                return
+    raise ConfigError("Options", mistakes)
 
 
 def _check_template(key: str, value: str) -> None:
     from stemcli.engine.outputs import check_template
 
-    try:
-        check_template(value)
-    except ConfigError as error:
-        raise ConfigError(key, error.mistakes) from None
+    check_template(value)
 
 
 def _check_models(key: str, value: Any) -> None:
     """Check that models exist; paths may come into being later."""
     from model_zoo.catalogue.cards import card_names, is_known
+    from model_zoo.catalogue.names import is_path
     from model_zoo.catalogue.unknown import unknown_model
 
     for name in [value] if isinstance(value, str) else value:
-        if not is_known(name) and not any(mark in name for mark in ("/", "\\", ".")):
+        if not is_known(name) and not is_path(name):
             raise unknown_model(name, card_names())
 
 

@@ -186,7 +186,7 @@ def settings() -> Iterator[Check]:
     found = "; ".join(problems) or in_force
     yield Check("settings", found, not problems, "See: stem config show")
     for note in variable_notes():
-        yield Check("environment", note.removeprefix("Note: "))
+        yield Check("environment", note)
 
 
 def disk() -> Iterator[Check]:

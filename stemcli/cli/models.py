@@ -12,7 +12,7 @@ from model_zoo import registry
 from model_zoo.catalogue.cards import cards
 from model_zoo.catalogue.unknown import not_usable, unknown_model
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, millions, size

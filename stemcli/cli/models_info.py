@@ -14,8 +14,8 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import CheckpointError, ConfigError, UsageError
-from model_zoo.option_names import quoted
 from model_zoo.parsing import parse_change
+from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory, millions, size
@@ -192,7 +192,7 @@ def command(
     their output shapes and numbers of parameters.
     """
     from model_zoo.catalogue.cards import is_known
-    from model_zoo.catalogue.resolve import is_path
+    from model_zoo.catalogue.names import is_path
     from stemcli.cli.models import unknown
 
     is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
@@ -221,7 +221,7 @@ def show_model(name: str, changes: tuple[str, ...], depth: int, console: Console
     Raises:
         UsageError: options were given, but a model's options are fixed.
     """
-    from model_zoo.catalogue.resolve import is_path
+    from model_zoo.catalogue.names import is_path
 
     with console.busy(f"Drawing {name}"):
         found = at_path(name) if is_path(name) else in_zoo(name)
@@ -355,7 +355,7 @@ def parameters(layer: LayerInfo) -> str:
 def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tuple[str, str]]:
     """Yield the facts of a card in the order a musician asks; unknown ones are left out."""
     from model_zoo.catalogue.cards import BUNDLED
-    from model_zoo.catalogue.resolve import is_path
+    from model_zoo.catalogue.names import is_path
 
     known: dict[str, Any] = {
         "name": name,

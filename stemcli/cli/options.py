@@ -16,6 +16,7 @@ import click
 from click import BadParameter
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
+from model_zoo.option_names import contradiction
 from stemcli.cli import candidates
 from stemcli.cli.other_tools import other_tools_options
 from stemcli.cli.parameter_types import FormatChoice, WholeNumber, kilobits
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
-DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DEVICE = re.compile("|".join((*candidates.DEVICES, r"cuda:\d+")))
 REPORTS = (".json", ".csv")
 SIXTY = 60  # seconds in a minute, minutes in an hour
 
@@ -306,7 +307,7 @@ def console_options(command: Callable[..., Any]) -> Callable[..., Any]:
         from stemcli.cli.console import open_console
 
         if as_json and quiet:
-            raise click.UsageError("--json and --quiet contradict each other; use one of them.")
+            raise click.UsageError(f"{contradiction('json', 'quiet')}.")
         click.get_current_context().meta[VERBOSE] = verbose
         console = open_console(as_json=as_json, quiet=quiet, verbose=verbose)
         return command(*args, console=console, **rest)
@@ -358,9 +359,7 @@ def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
 
 def _existing(skip: bool, overwrite: bool) -> Existing:
     if skip and overwrite:
-        raise click.UsageError(
-            "--skip-existing and --overwrite contradict each other; use one of them."
-        )
+        raise click.UsageError(f"{contradiction('skip_existing', 'overwrite')}.")
     return "skip" if skip else "overwrite" if overwrite else "refuse"
 
 

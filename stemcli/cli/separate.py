@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from model_zoo.errors import UsageError
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli.app import typed_as
 from stemcli.cli.console import Console, JsonConsole
 from stemcli.cli.formatting import examples

@@ -2,11 +2,12 @@
 
 Click reads the values: ``envvar`` of an option, then ``default_map`` of the context for the file,
 and it remembers where each came from. This module adds what Click cannot know: errors that name
-that source, settings that do not fit what was typed, and the help.
+that source, and the help.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -16,7 +17,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from model_zoo.errors import OutputError, StemError, revived
+from model_zoo.errors import OutputError, StemError, describe_error
+from model_zoo.option_names import command_line
+from stemcli.cli.fitting_settings import FROM_SETTINGS, not_fitting
 from stemcli.cli.other_tools import refusing, take_other_options
 from stemcli.printable import printable
 from stemcli.settings import (
@@ -27,23 +30,8 @@ from stemcli.settings import (
     split_list,
     unknown_variables,
 )
-from stemcli.streams import STANDARD_STREAM
 
 Values = dict[str, str | list[str]]
-
-ORDER = (
-    ParameterSource.COMMANDLINE,
-    ParameterSource.PROMPT,
-    ParameterSource.ENVIRONMENT,
-    ParameterSource.DEFAULT_MAP,
-    ParameterSource.DEFAULT,
-)
-"""Sources of a value, the strongest first."""
-
-FROM_SETTINGS = (ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
-NOT_GIVEN = (None, "", (), False)
-EXCLUSIVE = (("stems", "two_stems"), ("bitrate", "quality"), ("skip_existing", "overwrite"))
-"""Options that exclude each other: the one from the stronger source is used."""
 
 DEFAULT_IN_HELP = re.compile(r"\[default: [^\]]*?(?=; [^\]]*\]|\])")
 
@@ -72,12 +60,17 @@ class Origin:
         """The value as one text."""
         return self.value if isinstance(self.value, str) else ",".join(self.value)
 
-    def is_mentioned(self, message: str) -> bool:
-        """Whether an error message is about this option or quotes its value."""
-        words = [self.setting.option]
-        if self.setting.kind in ("text", "list", "path"):
-            words += [self.value] if isinstance(self.value, str) else self.value
-        return any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", message) for word in words)
+    @classmethod
+    def of_variable(cls, setting: Setting) -> Origin:
+        """The value of the environment variable of a setting; empty if it is not set."""
+        text = os.environ.get(setting.variable, "")
+        value = split_list(text) if setting.kind == "list" else text
+        return cls(setting, value, setting.variable, True)
+
+    @classmethod
+    def of_file(cls, setting: Setting, value: str | list[str]) -> Origin:
+        """A value in the file."""
+        return cls(setting, value, str(settings_file()), False)
 
 
 class SettingsCommand(click.Command):
@@ -85,10 +78,18 @@ class SettingsCommand(click.Command):
 
     Args:
         settings: keys of the settings that apply to its options.
+        runs_on_ray: whether it always runs on Ray, which assigns the GPUs.
     """
 
-    def __init__(self, *args: Any, settings: Collection[str] = SETTINGS, **attrs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        settings: Collection[str] = SETTINGS,
+        runs_on_ray: bool = False,
+        **attrs: Any,
+    ) -> None:
         super().__init__(*args, **attrs)
+        self.runs_on_ray = runs_on_ray
         self.settings: dict[str, Setting] = {}
         for option in self.params:
             key = key_of(option)
@@ -119,7 +120,7 @@ class SettingsCommand(click.Command):
             return context
         if problem:
             raise problem
-        for name in [*not_fitting(context, self.settings)]:
+        for name in [*not_fitting(context, self.settings, runs_on_ray=self.runs_on_ray)]:
             context.params[name] = self.built_in(context, name)
             context.set_parameter_source(name, ParameterSource.DEFAULT)
         return context
@@ -154,13 +155,14 @@ class SettingsCommand(click.Command):
         source = context.get_parameter_source(name)
         if setting is None or source not in FROM_SETTINGS:
             return None
-        stored = {setting.key: (context.default_map or {}).get(name, "")}
-        return find_origin(setting, stored)
+        if source == ParameterSource.ENVIRONMENT:
+            return Origin.of_variable(setting)
+        return Origin.of_file(setting, (context.default_map or {})[name])
 
-    def origins(self, context: click.Context) -> list[Origin]:
-        """All settings in force, in the order of the options."""
-        found = (self.origin(context, name) for name in self.settings)
-        return [origin for origin in found if origin]
+    def origins(self, context: click.Context) -> dict[str, str]:
+        """The settings in force, in words, by the names of their parameters."""
+        found = {name: self.origin(context, name) for name in self.settings}
+        return {name: str(origin) for name, origin in found.items() if origin}
 
     def with_source(self, error: click.BadParameter) -> click.BadParameter:
         """Name the setting in an error about a value, instead of an option that nobody typed."""
@@ -177,17 +179,17 @@ class SettingsCommand(click.Command):
         """Run the command; errors about settings name where they are set."""
         if not (ctx.params.get("quiet") or ctx.params.get("as_json")):
             for note in variable_notes():
-                click.echo(printable(note), err=True)
-        try:
-            return super().invoke(ctx)
-        except (click.UsageError, StemError) as error:
-            before = error.message if isinstance(error, click.UsageError) else str(error)
-            message = blame(before, self.origins(ctx))
-            if message == before:
-                raise
-            if isinstance(error, click.UsageError):
-                raise click.UsageError(message, ctx) from error
-            raise revived(type(error).__name__, message) from error
+                click.echo(printable(f"Note: {note}"), err=True)
+        with command_line(self.origins(ctx)):
+            try:
+                return super().invoke(ctx)
+            except StemError as error:
+                message = describe_error(error)
+                if message == str(error):
+                    raise
+                complete = copy.copy(error)
+                complete.args = (message,)
+                raise complete from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the options; where a setting changes a default, the help shows it."""
@@ -212,13 +214,9 @@ class SettingsCommand(click.Command):
 
 def find_origin(setting: Setting, stored: Values) -> Origin | None:
     """The value of a setting, from the environment or else from the file; None if unset."""
-    text = os.environ.get(setting.variable)
-    if text:
-        value = split_list(text) if setting.kind == "list" else text
-        return Origin(setting, value, setting.variable, True)
-    if setting.key in stored:
-        return Origin(setting, stored[setting.key], str(settings_file()), False)
-    return None
+    if os.environ.get(setting.variable):
+        return Origin.of_variable(setting)
+    return Origin.of_file(setting, stored[setting.key]) if setting.key in stored else None
 
 
 def key_of(option: click.Parameter) -> str:
@@ -243,109 +241,4 @@ def variable_notes() -> Iterator[str]:
     """A sentence for each environment variable that looks like a misspelled setting."""
     for name, near in unknown_variables(os.environ).items():
         if near:
-            yield f"Note: {name} has no effect. Did you mean {near}?"
-
-
-def blame(message: str, origins: Collection[Origin]) -> str:
-    """Name the sources of settings in a message that names options.
-
-    An option that begins a complaint, as in ``--bitrate of mp3 goes from 64 to 320``, is replaced.
-    Elsewhere it may be advice on what to type, so the sources are added at the end.
-    """
-    named = message
-    for origin in origins:
-        start = rf"(?:^|(?<=: )|(?<=; )|(?<= and )){re.escape(origin.setting.option)}(?=[ :,])"
-        named = re.sub(start, str(origin).replace("\\", r"\\"), named)
-    if named != message:
-        return named
-    mentioned = [str(origin) for origin in origins if origin.is_mentioned(message)]
-    return f"{message} (from {', '.join(mentioned)})" if mentioned else message
-
-
-def not_fitting(context: click.Context, settings: Mapping[str, Setting]) -> Iterator[str]:
-    """Names of parameters whose settings do not fit the rest of the command, so are left aside."""
-    choice = Choice(context, {setting.key: name for name, setting in settings.items()})
-    yield from choice.weaker()
-    if "format" in choice.names:
-        yield from choice.of_other_formats()
-    if choice.is_set("picture") and choice.value("output") == STANDARD_STREAM:
-        yield "picture"  # a pipe takes one stem
-    is_placed_by_ray = context.params.get("cluster") or context.info_name == "tune"
-    is_one_gpu = choice.is_set("device") and context.params["device"].startswith("cuda:")
-    if is_placed_by_ray and is_one_gpu:
-        yield "device"  # it counts the GPUs of this machine
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The values of a command, with the strength of their sources.
-
-    Attributes:
-        context: context of the command.
-        names: names of parameters by the key of their setting.
-    """
-
-    context: click.Context
-    names: Mapping[str, str]
-
-    def value(self, key: str) -> Any:
-        """The value in force."""
-        return self.context.params.get(self.names.get(key, key))
-
-    def rank(self, key: str) -> int:
-        """The place of its source in :data:`ORDER`; smaller is stronger."""
-        source = self.context.get_parameter_source(self.names.get(key, key))
-        return ORDER.index(source or ParameterSource.DEFAULT)
-
-    def is_set(self, key: str) -> bool:
-        """Whether the value comes from the settings."""
-        return self.context.get_parameter_source(self.names.get(key, key)) in FROM_SETTINGS
-
-    def weaker(self) -> Iterator[str]:
-        """Settings that exclude an option from a stronger source."""
-        for pair in EXCLUSIVE:
-            if all(key in self.names and self.value(key) not in NOT_GIVEN for key in pair):
-                weak, strong = sorted(pair, key=self.rank, reverse=True)
-                if self.rank(weak) > self.rank(strong):
-                    yield self.names[weak]
-
-    def of_other_formats(self) -> Iterator[str]:
-        """Settings for another format than the one in force.
-
-        ``bitrate`` and ``quality`` are left aside too if the settings name another format that has
-        them: the number 2 is a good quality in mp3 and a bad one in ogg.
-        """
-        from stemcli.audio.formats import RULES
-
-        chosen, depth = self.value("format"), self.value("bit_depth")
-        rules = RULES[chosen]
-        has_depth = rules.lossless and (depth != "32f" or chosen == "wav")
-        if self.is_set("bit_depth") and not has_depth:
-            yield self.names["bit_depth"]
-            depth = "auto"
-        is_float = chosen == "wav" and depth not in ("16", "24")
-        if self.is_set("clip_mode") and self.value("clip_mode") == "none" and not is_float:
-            yield self.names["clip_mode"]
-        for key in ("bitrate", "quality"):
-            if self.is_set(key) and not self._fits(key, chosen):
-                yield self.names[key]
-
-    def _fits(self, key: str, chosen: str) -> bool:
-        from stemcli.audio.formats import RULES
-
-        having = [
-            name
-            for name, rules in RULES.items()
-            if (rules.bitrates if key == "bitrate" else rules.qualities)
-        ]
-        meant = self._format_below(self.rank(key))
-        return chosen in having and (meant == chosen or meant not in having)
-
-    def _format_below(self, rank: int) -> str:
-        """The format that sources as strong as ``rank`` or weaker name."""
-        if self.rank("format") >= rank:
-            return str(self.value("format"))
-        variable = os.environ.get(SETTINGS["format"].variable)
-        if variable and rank <= ORDER.index(ParameterSource.ENVIRONMENT):
-            return variable
-        return str((self.context.default_map or {}).get("format", ""))
+            yield f"{name} has no effect. Did you mean {near}?"

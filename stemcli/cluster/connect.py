@@ -30,7 +30,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, first_line
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cluster import probe
 from stemcli.cluster.ray_private import loopback_only, reload_token, resolve_address
 from stemcli.process import ENDING, environment

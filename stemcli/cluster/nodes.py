@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from model_zoo.errors import ClusterError, DeviceError, first_line
-from model_zoo.option_names import option, setting
+from model_zoo.option_names import option, setting, subject
 from stemcli.cluster.ray_private import free_resources_by_node
 
 Node = Mapping[str, Any]
@@ -66,7 +66,7 @@ def check_device(device: str) -> None:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(
-            f"{setting(device=device)} names a device of this machine. With {option('cluster')} "
+            f"{subject('device', device)} names a device of this machine. With {option('cluster')} "
             f"use {setting(device='auto')}, cpu or cuda"
         )
 

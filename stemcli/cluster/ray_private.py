@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from model_zoo.errors import ClusterError, first_line
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 
 TESTED = ("2.58.0", "2.60.0")
 """First and last version of Ray with which the tests on Ray were run."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import find, is_known
-from model_zoo.catalogue.resolve import find_weights, is_path, resolve_weights
+from model_zoo.catalogue.names import is_path
+from model_zoo.catalogue.resolve import find_weights, resolve_weights
+from model_zoo.errors import errors_about
 from stemcli.audio.encoders import require_encoder
 from stemcli.engine.ensemble import select, shared_stems
 from stemcli.engine.models import require_role
@@ -34,8 +36,9 @@ def check_request(options: Options) -> None:
     require_encoder(options.output_format())
     if options.picture:
         check_drawing()
-    for name in options.networks:
-        _require_model(name)
+    for field, name in options.named_networks:
+        with errors_about(field):
+            _require_model(name)
     known_outputs(options)
 
 
@@ -48,7 +51,8 @@ def known_outputs(options: Options) -> tuple[str, ...]:
     """
     if not all(map(is_known, options.model)):
         return ()
-    known = {name: find(name) for name in options.model}
+    with errors_about("model"):
+        known = {name: find(name) for name in options.model}
     for name, card in known.items():
         require_role(name, registry.architecture(card.architecture).role, "stems")
     shared = shared_stems([(name, card.outputs) for name, card in known.items()])

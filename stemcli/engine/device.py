@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-from model_zoo.errors import DeviceError
+from model_zoo.errors import DeviceError, errors_about
 from model_zoo.option_names import setting
 
 AUTO = "auto"
 
 
+@errors_about("device")
 def resolve_device(name: str) -> torch.device:
     """The device called ``name``; ``auto`` selects cuda, else mps, else cpu.
 

@@ -15,8 +15,8 @@ import torch
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards
 from model_zoo.catalogue.unknown import unknown_stem
-from model_zoo.errors import ConfigError
-from model_zoo.option_names import option
+from model_zoo.errors import ConfigError, errors_about
+from model_zoo.option_names import subject
 from stemcli.engine.device import Precision, resolve_precision
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
@@ -57,7 +57,8 @@ def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...
     shared = tuple(stem for stem in first if all(stem in other for other in others))
     if not shared:
         lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs)
-        raise ConfigError("Ensemble", [f"the models share no stem ({lists}); choose other models"])
+        problem = f"the models share no stem ({lists}); choose other models"
+        raise ConfigError("Ensemble", [problem]).about("model")
     return shared
 
 
@@ -122,12 +123,14 @@ def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str =
         UnknownNameError: a stem does not exist.
         ConfigError: a stem is named twice.
     """
-    two_stems = resolve_stem(two_stems, available) if two_stems else ""
+    with errors_about("two_stems"):
+        two_stems = resolve_stem(two_stems, available) if two_stems else ""
     named = (two_stems,) if two_stems else tuple(stems) or tuple(available)
-    selected = tuple(resolve_stem(name, available) for name in named)
+    with errors_about("stems"):
+        selected = tuple(resolve_stem(name, available) for name in named)
     if len({*selected}) < len(selected):
         raise ConfigError(
-            option("stems"), [f"{', '.join(named)} name one stem twice; name it once"]
+            subject("stems"), [f"{', '.join(named)} name one stem twice; name it once"]
         )
     picks = tuple(available.index(name) for name in selected)
     if not two_stems:

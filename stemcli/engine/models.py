@@ -9,10 +9,11 @@ from model_zoo import weights
 from model_zoo.catalogue import resolve
 from model_zoo.catalogue.cards import find
 from model_zoo.catalogue.install import require_finished
-from model_zoo.catalogue.resolve import is_path, resolve_weights
+from model_zoo.catalogue.names import is_path
+from model_zoo.catalogue.resolve import resolve_weights
 from model_zoo.errors import UsageError
 from model_zoo.files import sha256
-from model_zoo.option_names import setting
+from model_zoo.option_names import setting, subject
 from model_zoo.separator import Role, Separator
 
 
@@ -81,7 +82,7 @@ def require_role(name: str, role: Role, required: Role) -> None:
         advice = f"Use {setting(**{OPTIONS[role]: name})}"
     else:
         advice = "Choose another (see: stem models list)"
-    chosen = setting(**{OPTIONS[required]: name})
+    chosen = subject(OPTIONS[required], name)
     raise UsageError(f"{chosen}: this network {GIVES[role]}. {advice}")
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpac
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.config import PYTHON_WORDS, WORDS, Config
 from model_zoo.errors import ConfigError
-from model_zoo.option_names import Verbatim, names_flags, option, setting
-from stemcli.audio.formats import OutputFormat
+from model_zoo.option_names import Verbatim, contradiction, names_flags, option, setting, subject
+from stemcli.audio.formats import RULES, FormatRules, OutputFormat
 
 if TYPE_CHECKING:
     import torch
@@ -218,7 +218,13 @@ class Options(Config):
     @property
     def networks(self) -> tuple[str, ...]:
         """Names of all networks that run: the models, and the phase model if there is one."""
-        return (*self.model, *((self.phase_model,) if self.phase_model else ()))
+        return tuple(name for _, name in self.named_networks)
+
+    @property
+    def named_networks(self) -> tuple[tuple[str, str], ...]:
+        """The field that names each network, and the name."""
+        phase = (("phase_model", self.phase_model),) if self.phase_model else ()
+        return (*(("model", name) for name in self.model), *phase)
 
     def output_format(self) -> OutputFormat:
         """The encoding of the stems.
@@ -232,25 +238,25 @@ class Options(Config):
         if not self.model:
             yield f"no model is named; add {setting(model=Verbatim('NAME'))}"
         if len(set(self.model)) < len(self.model):
-            yield f"a model is named twice ({setting(model=self.model)})"
+            yield f"a model is named twice ({subject('model', self.model)})"
         if len(set(self.stems)) < len(self.stems):
-            yield f"a stem is named twice ({setting(stems=self.stems)})"
+            yield f"a stem is named twice ({subject('stems', self.stems)})"
         if not names_flags() and any("," in stem for stem in self.stems):
             names = [name.strip() for stem in self.stems for name in stem.split(",")]
             yield f"stems takes a list of names; use {setting(stems=names)}"
         if self.stems and self.two_stems:
-            yield f"{option('stems')} and {option('two_stems')} exclude each other; use one of them"
+            yield contradiction("stems", "two_stems")
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:
-            yield f"{option('overlap')} must be at least 0 and below 1, found {self.overlap}"
+            yield f"{subject('overlap')} must be at least 0 and below 1, found {self.overlap}"
         if self.segment is not None and not self.segment >= SHORTEST_SEGMENT:
             least = f"{SHORTEST_SEGMENT} seconds"
-            yield f"{option('segment')} must be at least {least}, found {self.segment}"
+            yield f"{subject('segment')} must be at least {least}, found {self.segment}"
         if self.shifts < 1:
-            yield f"{option('shifts')} must be at least 1, found {self.shifts}"
+            yield f"{subject('shifts')} must be at least 1, found {self.shifts}"
         if self.batch_size < 0:
-            name = option("batch_size")
+            name = subject("batch_size")
             yield f"{name} must be at least 1, or 0 for automatic, found {self.batch_size}"
 
     def _range_mistakes(self) -> Iterator[str]:
@@ -264,15 +270,16 @@ class Options(Config):
 
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:
-            yield f"{option('output')} is empty; use e.g. {setting(output='.')}"
+            yield f"{subject('output')} is empty; use e.g. {setting(output='.')}"
         for name in ("output", "filename"):
             if "\0" in getattr(self, name):
-                yield f"{option(name)} has a null character; use a name without"
+                yield f"{subject(name)} has a null character; use a name without"
 
     def _format_mistakes(self) -> Iterator[str]:
-        if self.clip_mode == "none" and (self.format != "wav" or self.depth in ("16", "24")):
-            chosen = self.format if self.format != "wav" else f"wav with {self.depth} bit"
-            none, float32 = setting(clip_mode="none"), setting(format="wav", depth="32f")
+        rules = RULES.get(self.format, FormatRules())
+        if self.clip_mode == "none" and not rules.may_be_float(self.depth):
+            chosen = f"{self.format} with {self.depth} bit" if rules.has_float else self.format
+            none, float32 = subject("clip_mode", "none"), setting(format="wav", depth="32f")
             yield f"{none} needs floating point, which {chosen} does not have; use {float32}"
         try:
             self.output_format()

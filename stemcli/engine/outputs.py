@@ -15,7 +15,8 @@ from typing import Self, TypeVar
 import numpy as np
 
 from model_zoo.errors import ConfigError, OutputError, nearest
-from model_zoo.option_names import SINGLE_QUOTES, is_in_single_quotes, option
+from model_zoo.option_names import option, subject
+from model_zoo.shell import SINGLE_QUOTES, is_in_single_quotes
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.tags import copy_tags
 from stemcli.audio.write_errors import explain_write_errors
@@ -193,7 +194,8 @@ def _refuse_place(path: Path) -> None:
     with explain_write_errors(path), suppress(FileNotFoundError):
         path.lstat()
     if path.is_dir():
-        raise OutputError(f"{path} is a folder, not a file. Choose another {option('output')}")
+        another = f"Choose another {option('output')}"
+        raise OutputError(f"{path} is a folder, not a file. {another}").about("output")
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -245,7 +247,7 @@ def plan_outputs(
         if not isinstance(song, UrlPath) and is_same_file(path, song):
             raise OutputError(
                 f"{path} would replace the song itself. Choose another {option('output')}"
-            )
+            ).about("output")
     return paths
 
 
@@ -288,7 +290,7 @@ def check_template(template: str) -> None:
     """
     mistakes = [*_field_mistakes(template), *_path_mistakes(template)]
     if mistakes:
-        raise ConfigError(option("filename"), mistakes)
+        raise ConfigError(subject("filename"), mistakes)
 
 
 def is_same_file(path: Path, song: Path) -> bool:
@@ -343,7 +345,7 @@ def _refuse_shared(paths: Mapping[str, Path], template: str) -> None:
         other = owners.setdefault(path_key(path), stem)
         if other != stem:
             problem = f"{other!r} and {stem!r} would both be written to {path}"
-            raise ConfigError(option("filename"), [f"{problem}; add {{stem}} to {template!r}"])
+            raise ConfigError(subject("filename"), [f"{problem}; add {{stem}} to {template!r}"])
 
 
 def _require_extension(paths: Iterable[Path], extension: str, template: str) -> None:
@@ -351,7 +353,7 @@ def _require_extension(paths: Iterable[Path], extension: str, template: str) -> 
     for path in paths:
         if path.suffix.casefold() != f".{extension}":
             raise ConfigError(
-                option("filename"),
+                subject("filename"),
                 [
                     f"{template!r} does not end in .{extension}, the format of the stems; "
                     f"end it in .{{ext}}, and choose the format with {option('format')}"

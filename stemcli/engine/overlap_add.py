@@ -113,7 +113,8 @@ def deal(channels: int, width: int) -> Groups:
         )
     if width != channels:
         problem = f"the network takes {width} channels and the song has {channels}"
-        raise ConfigError("Channels", [f"{problem}; choose another network with {option('model')}"])
+        advice = f"choose another network with {option('model')}"
+        raise ConfigError("Channels", [f"{problem}; {advice}"]).about("model")
     return np.arange(channels)[None]
 
 

@@ -95,7 +95,7 @@ class ModelRunner:
                 f"The network gave NaN or infinity in float32 at {where}. "
                 "Check its weights with stem models verify, or choose another with "
                 f"{option('model')}"
-            )
+            ).about("model")
 
     def _in_batches(self, items: Items, precision: Precision) -> Estimates:
         done: list[Estimates] = []

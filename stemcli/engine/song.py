@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model_zoo.errors import ConfigError, DecodeError
-from model_zoo.option_names import setting
+from model_zoo.option_names import setting, subject
 from stemcli.audio.ffmpeg_binary import fallback_notice
 from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
@@ -157,7 +157,7 @@ class SongJob:
         mode = self.options.clip_mode
         if mode == "none" and format.clips:
             problem = (
-                f"{setting(clip_mode='none')} would let {format.name} at {format.depth} bit clip"
+                f"{subject('clip_mode', 'none')} would let {format.name} at {format.depth} bit clip"
             )
             raise ConfigError("Options", [f"{problem}; use {setting(depth='32f')}"])
         rescale = mode == "rescale" and format.clips

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.catalogue.cards import card_names, check_new_name
+from model_zoo.catalogue.cards import card_names
+from model_zoo.catalogue.names import check_new_name
 from model_zoo.errors import ConfigError, OutputError, UnknownNameError, UsageError
 from stemcli.settings import (
     SETTINGS,
@@ -85,7 +86,11 @@ skip_existing = true
         ("format = mp3", "the file is not valid TOML (Invalid value (at line 1, column 10))"),
         ("format =", 'text has quotes: format = "flac"'),
         ("formt = 3", "unknown setting 'formt', did you mean format?"),
-        ("xyzzy = 3", "unknown setting 'xyzzy', see stem config show"),
+        (
+            "xyzzy = 3",
+            "unknown setting 'xyzzy', see stem config show. To remove it: stem config unset xyzzy",
+        ),
+        ("'a b' = 3", "To remove it: stem config unset 'a b'"),
         ("[separate]\nformat = 'wav'", "settings stand without a section, found [separate]"),
         ("bit-depth = 16\nbit_depth = 24", "bit-depth and bit_depth are the same setting"),
         ("format = ['wav']", "format must be text in quotes, found ['wav']"),

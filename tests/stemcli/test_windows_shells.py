@@ -16,8 +16,8 @@ from typing import Any
 import click.core
 import pytest
 
-from model_zoo import errors, files, option_names
-from model_zoo.catalogue.cards import check_new_name
+from model_zoo import errors, files, shell
+from model_zoo.catalogue.names import check_new_name
 from model_zoo.errors import (
     ConfigError,
     DecodeError,
@@ -204,8 +204,8 @@ def test_values_as_cmd_sets_them(text: str, tidy: str) -> None:
 def test_words_that_powershell_would_change(
     word: str, typed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(option_names, "os", SimpleNamespace(name="nt", fspath=os.fspath))
-    assert option_names.quoted(word) == typed
+    monkeypatch.setattr(shell, "os", SimpleNamespace(name="nt", fspath=os.fspath))
+    assert shell.quoted(word) == typed
 
 
 def test_the_advice_for_an_extra_works_in_cmd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +229,11 @@ def test_a_program_in_the_current_folder_is_not_run(
 
 
 def test_single_quotes_that_cmd_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other shells remove them, so there they were typed as a part of the name."""
     make_songs(tmp_path, "song.mp3")
     monkeypatch.chdir(tmp_path)
+    assert "single quotes" not in str(UnknownNameError("model", "'x'", ["x"]))
+    monkeypatch.setattr(shell, "os", SimpleNamespace(name="nt", fspath=os.fspath))
     with pytest.raises(DecodeError, match=r"There is no file 'song\.mp3': the single quotes are a"):
         require_file(Path("'song.mp3'"))
     with pytest.raises(ConfigError, match="the single quotes are a part"):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_zoo import files, option_names
+from model_zoo import files, shell
 from model_zoo.errors import ConfigError, OutputError
 from model_zoo.weights import save
 from stemcli import printable, remote_path
@@ -188,8 +188,8 @@ def test_advice_quotes_as_cmd_and_powershell_do(
     word: str, typed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     r"""By hand; programs on Windows read ``\\"`` as a backslash and the end of a word."""
-    monkeypatch.setattr(option_names, "os", SimpleNamespace(name="nt", fspath=os.fspath))
-    assert option_names.quoted(word) == typed
+    monkeypatch.setattr(shell, "os", SimpleNamespace(name="nt", fspath=os.fspath))
+    assert shell.quoted(word) == typed
     assert " " not in word or subprocess.list2cmdline([word]) == typed
 
 

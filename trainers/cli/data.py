@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from model_zoo.errors import UsageError, nearest
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples

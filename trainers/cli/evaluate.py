@@ -15,6 +15,7 @@ import click
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.errors import require_package
+from model_zoo.option_names import contradiction
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
@@ -324,7 +325,7 @@ def musdb_command(
     from trainers.evaluation.summary import published, summarize
 
     if sample and root:
-        raise click.UsageError("--sample and --root exclude each other. Use one of them.")
+        raise click.UsageError(f"{contradiction('sample', 'root')}.")
     root = fetch_sample() if sample else require_data(root, subset, is_wav=is_wav)
     require_pictures()
     if store:

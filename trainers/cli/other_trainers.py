@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli.other_tools import RefusedOption, refuse
 from stemcli.cli.settings_command import SettingsCommand
 from trainers.cli.parameters import TABLE

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_zoo.errors import DataError
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli.app import CommandFailed
 from stemcli.cli.console import Console
 

@@ -346,7 +346,8 @@ def check_export(name: str, overwrite: bool, objective: str) -> None:
         ConfigError: the name is bundled, taken or invalid.
         UsageError: ``--overwrite`` comes without ``--export``, or the objective only pretrains.
     """
-    from model_zoo.catalogue.install import PRETRAINING, check_free
+    from model_zoo.catalogue.install import PRETRAINING
+    from model_zoo.catalogue.names import check_free
 
     if name and objective in PRETRAINING:
         raise UsageError(
@@ -354,7 +355,7 @@ def check_export(name: str, overwrite: bool, objective: str) -> None:
             "out, then start a new training with --from and this run's folder"
         )
     if name:
-        check_free(name, overwrite, "--export")
+        check_free(name, overwrite, "export")
     elif overwrite:
         raise UsageError("--overwrite needs --export NAME, whose model it replaces")
 

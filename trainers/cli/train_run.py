@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_zoo.errors import MissingExtraError, OutOfMemoryError, OutputError, UsageError
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import clock, size
 from stemcli.engine.events import EventHandler
@@ -144,7 +144,7 @@ def _check_songs(output: Path) -> None:
 
 def _with_absolute_paths(job: TrainingJob) -> TrainingJob:
     """Return the job with absolute paths, which are the same on all machines."""
-    from model_zoo.catalogue.resolve import is_path
+    from model_zoo.catalogue.names import is_path
 
     origin = job.origin
     return replace(
@@ -181,7 +181,8 @@ def advice(learned: Path | str, objective: str) -> str:
         objective: name of the training objective.
     """
     from model_zoo.catalogue.install import PRETRAINING
-    from model_zoo.catalogue.resolve import BEST, as_typed
+    from model_zoo.catalogue.names import as_typed
+    from model_zoo.catalogue.resolve import BEST
     from stemcli.engine.models import use_of
     from trainers.objectives import OBJECTIVES
 

@@ -11,7 +11,7 @@ import click
 
 from model_zoo import registry
 from model_zoo.errors import StemError, UsageError
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
@@ -44,6 +44,7 @@ TRIALS = 16
     "tune",
     cls=SettingsCommand,
     settings=("device",),
+    runs_on_ray=True,
     epilog=examples(
         ("stem tune melroformer --data songs", f"{TRIALS} trials around a small recipe"),
         ("stem tune melroformer --trials 4", "on synthetic songs, to try it out"),

@@ -217,7 +217,8 @@ def _too_little_room(
     plan: WorkerGroupPlan, device: str, asked: WorkerCount | None
 ) -> ClusterError | DeviceError:
     if device == "cuda" and not any(node.gpus for node in plan.nodes):
-        return DeviceError("The cluster has no GPU. Try: --device auto or --device cpu")
+        problem = "The cluster has no GPU. Try: --device auto or --device cpu"
+        return DeviceError(problem).about("device")
     room = {0: "no worker", 1: "1 worker"}.get(plan.room, f"{plan.room} workers")
     wanted = f" of the {plan.count.least} that --workers {asked} asks for" if asked else ""
     return ClusterError(

@@ -166,7 +166,7 @@ def _check_device(machines: Machines) -> None:
         raise DeviceError(
             f"Trials share all GPUs. To use one of them, put CUDA_VISIBLE_DEVICES={number} before "
             "the command and use --device cuda"
-        )
+        ).about("device")
 
 
 def describe_data(plan: Plan) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model_zoo.errors import StemError, revived
+from model_zoo.errors import StemError, describe_error, revived
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
@@ -201,7 +201,7 @@ def main() -> None:
     try:
         answer = probe_here(Probe(**json.loads(sys.argv[1])))
     except StemError as error:
-        answer = {"error": type(error).__name__, "sentence": str(error)}
+        answer = {"error": type(error).__name__, "sentence": describe_error(error)}
     print(json.dumps(answer))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from model_zoo.errors import DecodeError, UsageError
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from trainers.data.layouts.listing import MIXTURE, by_name, listed, sounds
 from trainers.data.recording import read_wave
 from trainers.evaluation.events import LeftOut

@@ -27,9 +27,9 @@ from model_zoo.errors import CheckpointError, NumericalError
 from model_zoo.files import staged
 from model_zoo.introspection import build_on_meta
 from model_zoo.ops.tensors import split_like
-from model_zoo.option_names import quoted
 from model_zoo.parsing import parse_json, shown
 from model_zoo.separator import Separator
+from model_zoo.shell import quoted
 from model_zoo.weight_checks import misfits, shapes_of
 from model_zoo.weights import (
     DISCRIMINATOR,

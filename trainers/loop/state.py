@@ -17,8 +17,8 @@ from model_zoo.catalogue import resolve
 from model_zoo.catalogue.resolve import resolve_weights
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
 from model_zoo.errors import ConfigError, NoModelError
-from model_zoo.option_names import quoted
 from model_zoo.separator import Separator
+from model_zoo.shell import quoted
 from stemcli.engine.runner import is_out_of_memory
 from trainers.config import Recipe, ScheduleRecipe
 from trainers.loop.execution import Strategy

@@ -26,9 +26,9 @@ from model_zoo import registry
 from model_zoo.config import Config
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
-from model_zoo.option_names import quoted
 from model_zoo.parsing import parse_change, parse_yaml, read_text
 from model_zoo.separator import Separator
+from model_zoo.shell import quoted
 from model_zoo.weight_checks import ensemble_on_meta
 from trainers.config import ObjectiveRecipe, Recipe
 from trainers.config.recipe import ADVERSARIAL, ModelRecipe

@@ -9,7 +9,8 @@ import pytest
 from model_zoo import weights
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from model_zoo.catalogue.resolve import BEST, LAST, RECIPE, is_path, no_run, resolve_weights
+from model_zoo.catalogue.names import is_path
+from model_zoo.catalogue.resolve import BEST, LAST, RECIPE, no_run, resolve_weights
 from model_zoo.errors import NoModelError, UnknownNameError, UsageError
 from model_zoo.files import SUFFIX
 from tests.model_zoo.small import small_network

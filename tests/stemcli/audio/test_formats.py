@@ -25,7 +25,7 @@ MISTAKES = [
     ),
     ({"quality": 5.0}, "for mp3 and ogg, not for wav; leave it out"),
     ({"name": "mp3", "quality": 10.0}, r"quality of mp3 goes from 0 \(best\) to 9, found 10"),
-    ({"name": "ogg", "quality": 4.0, "bitrate": 96}, "exclude each other; use one of them"),
+    ({"name": "ogg", "quality": 4.0, "bitrate": 96}, "contradict each other; use one of them"),
 ]
 
 

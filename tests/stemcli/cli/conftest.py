@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
+from stemcli.batch.report import BatchReport
 from stemcli.cli.app import stem
+from stemcli.engine.options import Options
 from tests.model_zoo.small import small_network
 from tests.stemcli.batch.fake import FakeSession
 
@@ -61,3 +65,44 @@ def one_song_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def fake_engine(one_song_at_a_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake engine, one song after the other, so that the output has a fixed order."""
     monkeypatch.setattr("stemcli.engine.session.Session", FakeSession)
+
+
+@dataclass
+class Engine:
+    """Notes the request and raises ``error`` if there is one."""
+
+    options: Options = field(default_factory=Options)
+    jobs: int = 0
+    retries: int = 0
+    error: Exception | None = None
+
+    def __call__(
+        self, songs: Any, options: Options, *, jobs: int, retries: int = 0, **more: Any
+    ) -> BatchReport:
+        self.options, self.jobs, self.retries = options, jobs, retries
+        if self.error:
+            raise self.error
+        return BatchReport((), 0.0)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    engine = Engine()
+    monkeypatch.setattr("stemcli.batch.run.separate_songs", engine)
+    return engine
+
+
+Store = Callable[[str], Path]
+
+
+@pytest.fixture
+def store(tmp_path: Path, run_stem: RunStem) -> Store:
+    """Write the settings file of ``run_stem``."""
+
+    def write(text: str) -> Path:
+        file = tmp_path / ".settings/config.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        return file
+
+    return write

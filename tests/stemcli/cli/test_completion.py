@@ -116,6 +116,17 @@ def test_training(complete: Complete) -> None:
     assert complete("train", "--recipe", "mine.y") == ["file,mine.y"]
 
 
+def test_zsh_and_fish_explain_settings(
+    run_stem: RunStem, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bash shows no text beside its candidates."""
+    monkeypatch.setenv("COMP_WORDS", "stem config get bit-d")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert answer("zsh_complete") == 0
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines == ["plain", "bit-depth", SETTINGS["bit_depth"].meaning]
+
+
 def test_settings(complete: Complete) -> None:
     assert complete("config", "set", "") == [*SETTINGS]
     assert complete("config", "get", "bit") == ["bit_depth", "bitrate"]

@@ -95,9 +95,9 @@ def test_show_survives_invalid_values(
         ("device", "gpu", "Invalid value for device: 'gpu' is not a device. Try auto, cpu"),
         ("overwrite", "perhaps", "Invalid value for overwrite: 'perhaps' is not a valid boolean"),
         ("stems", ",", "Invalid value for stems: no name was given"),
-        ("segment", "0.1", "segment: must be at least 0.25 seconds, found 0.1"),
-        ("bitrate", "5000", "bitrate: mp3 goes from 64 to 320, found 5000; ogg goes"),
-        ("quality", "77", "quality: mp3 goes from 0 (best) to 9, found 77; ogg goes"),
+        ("segment", "0.1", "Options: segment must be at least 0.25 seconds, found 0.1"),
+        ("bitrate", "5000", "Options: bitrate of mp3 goes from 64 to 320, found 5000; bitrate of"),
+        ("quality", "77", "Options: quality of mp3 goes from 0 (best) to 9, found 77; quality of"),
         ("filename", "{trak}", "filename: unknown field {trak}, did you mean {track}?"),
         ("filename", "../{stem}.wav", "filename: '../{stem}.wav' leaves the output folder"),
         ("model", "melrofrmer", "Unknown model 'melrofrmer': did you mean 'melroformer'?"),
@@ -113,6 +113,32 @@ def test_values_that_separation_would_refuse_are_refused(
     assert result.exit_code == 2
     assert result.stderr.startswith(f"Error: {sentence}")
     assert not file.exists()
+
+
+def test_a_model_is_a_path_exactly_where_separation_takes_one(
+    run_stem: RunStem, file: Path, tmp_path: Path
+) -> None:
+    """A folder needs no slash, and a dot alone makes no path."""
+    refused = run_stem("config", "set", "model", "mine")
+    assert (refused.exit_code, refused.stderr.partition(":")[2][:22]) == (
+        2,
+        " Unknown model 'mine':",
+    )
+    (tmp_path / "mine").mkdir()
+    assert run_stem("config", "set", "model", "mine").exit_code == 0
+    assert run_stem("config", "set", "phase_model", "later.safetensors").exit_code == 0
+    refused = run_stem("config", "set", "model", "spleeter.2stems")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("Error: Unknown model 'spleeter.2stems': did you mean")
+
+
+def test_values_in_capitals(run_stem: RunStem, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the command line."""
+    assert run_stem("config", "set", "format", "MP3").stderr == f"format is now mp3 in {file}\n"
+    monkeypatch.setenv("STEM_CLIP_MODE", "Clamp")
+    assert run_stem("config", "get", "format").stdout == "MP3\n"
+    assert json.loads(run_stem("config", "get", "clip_mode", "--json").stdout)["value"] == "clamp"
+    assert run_stem("config", "show").exit_code == 0
 
 
 @pytest.mark.parametrize("command", [["get"], ["unset"]])

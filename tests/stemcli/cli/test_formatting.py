@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.cli.formatting import clock, millions, size, times_real_time
 from stemcli.cli.options import seconds
 from stemcli.printable import counted, printable

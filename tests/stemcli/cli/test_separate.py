@@ -96,7 +96,7 @@ def test_a_folder_points_to_batch(tmp_path: Path, run_stem: RunStem) -> None:
         (["--format", "wma"], "'wma' is not one of"),
         (["--device", "gpu"], "is not a device"),
         (["--start", "60", "--end", "30"], "--end must come after --start"),
-        (["--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
+        (["--stems", "vocals", "--two-stems", "vocals"], "contradict each other"),
         (["--skip-existing", "--overwrite"], "contradict each other"),
         (["--jobs", "0"], "is not a whole number from 1 to 64"),
         (["--shift", "2"], "No such option"),

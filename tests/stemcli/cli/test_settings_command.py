@@ -1,4 +1,4 @@
-"""Which value an option gets: command line, environment, file or default; and errors about it.
+"""Which value an option gets: command line, environment, file or default.
 
 The order is the one that docs/settings.md promises; the engine is replaced, so that a test reads
 the options that it would get.
@@ -7,58 +7,25 @@ the options that it would get.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from model_zoo.errors import DeviceError, OutputError
-from stemcli.batch.report import BatchReport
+from model_zoo.errors import OutputError
+from model_zoo.option_names import command_line, option
 from stemcli.cli.batch import command as batch
+from stemcli.cli.separate import command as separate_command
 from stemcli.cli.settings_command import SettingsCommand, key_of
 from stemcli.engine.options import Options
 from stemcli.settings import SETTINGS
-from tests.stemcli.cli.conftest import RunStem
-
-
-@dataclass
-class Engine:
-    """Notes the request and raises ``error`` if there is one."""
-
-    options: Options = field(default_factory=Options)
-    jobs: int = 0
-    error: Exception | None = None
-
-    def __call__(self, songs: Any, options: Options, *, jobs: int, **more: Any) -> BatchReport:
-        self.options, self.jobs = options, jobs
-        if self.error:
-            raise self.error
-        return BatchReport((), 0.0)
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    engine = Engine()
-    monkeypatch.setattr("stemcli.batch.run.separate_songs", engine)
-    return engine
-
-
-Store = Callable[[str], Path]
-
-
-@pytest.fixture
-def store(tmp_path: Path, run_stem: RunStem) -> Store:
-    """Write the settings file."""
-
-    def write(text: str) -> Path:
-        file = tmp_path / ".settings/config.toml"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-        return file
-
-    return write
+from tests.stemcli.batch.fake import make_songs
+from tests.stemcli.cli.conftest import Engine, RunStem, Store
+from tests.stemcli.cli.test_config import GOOD
+from trainers.cli.evaluate_speed import command as speed
+from trainers.cli.train import command as train
+from trainers.cli.tune import command as tune
 
 
 @pytest.fixture
@@ -95,45 +62,40 @@ def test_an_empty_variable_is_not_set(
     assert separate().format == "flac"
 
 
-def test_every_setting_reaches_the_engine(store: Store, separate: Separate, engine: Engine) -> None:
-    store(
-        """model = ["melroformer", "spleeter_2stems"]
-phase_model = "p"
-stems = ["vocals", "drums"]
-output = "Stems"
-filename = "{stem}/{track}.{ext}"
-bit_depth = "24"
-clip_mode = "clamp"
-skip_existing = true
-overlap = 0.5
-segment = "0:06"
-shifts = 2
-seed = 7
-device = "cuda:1"
-precision = "bf16"
-batch_size = 4
-jobs = 3
-retries = 2
-"""
-    )
-    assert separate() == Options(
-        model=("melroformer", "spleeter_2stems"),
-        phase_model="p",
-        stems=("vocals", "drums"),
-        output="Stems",
-        filename="{stem}/{track}.{ext}",
-        depth="24",
-        clip_mode="clamp",
-        existing="skip",
-        overlap=0.5,
-        segment=6.0,
-        shifts=2,
-        seed=7,
-        device="cuda:1",
-        precision="bf16",
-        batch_size=4,
-    )
-    assert engine.jobs == 3
+REACHED: dict[str, Any] = {
+    "model": ("melroformer",), "phase_model": "runs/phase", "stems": ("vocals", "drums"),
+    "two_stems": "vocals", "output": "Stems", "filename": "{stem}/{track}.{ext}", "format": "mp3",
+    "bit_depth": "24", "bitrate": 192, "quality": 2.0, "clip_mode": "clamp", "picture": True,
+    "skip_existing": "skip", "overwrite": "overwrite", "overlap": 0.5, "segment": 90.0,
+    "shifts": 2, "seed": 7, "device": "cuda:1", "precision": "bf16", "batch_size": 4, "jobs": 3,
+    "retries": 2,
+}  # fmt: skip
+"""What the engine gets for the values that test_config sets, converted by hand."""
+
+FIELDS = {"bit_depth": "depth", "skip_existing": "existing", "overwrite": "existing"}
+"""Fields of the engine that have other names than their settings."""
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+@pytest.mark.parametrize("key", SETTINGS)
+def test_every_setting_reaches_the_engine(
+    key: str, way: str, run_stem: RunStem, engine: Engine, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    make_songs(tmp_path, "Music/song.wav")
+    of_format = {"format": "mp3"} if key in ("bitrate", "quality") else {}
+    for name, value in {key: GOOD[key], **of_format}.items():
+        if way == "file":
+            assert run_stem("config", "set", name, value).exit_code == 0
+        else:
+            monkeypatch.setenv(SETTINGS[name].variable, value)
+    result = run_stem("batch", "Music")
+    assert result.exit_code == 0, result.output
+    expected = {"jobs": 1, "retries": 0}
+    changed = {FIELDS.get(key, key): REACHED[key], **of_format}
+    expected |= {name: changed.pop(name) for name in expected if name in changed}
+    assert (engine.jobs, engine.retries) == (expected["jobs"], expected["retries"])
+    assert engine.options == Options(fall_back_to_only_track=True, **changed)
 
 
 def test_lists_in_variables_have_commas(
@@ -171,6 +133,9 @@ def test_every_option_that_can_have_a_setting_is_in_the_table() -> None:
         ("format = 'mp3'\nbitrate = 192", ("-f", "mp3"), {"bitrate": 192}),
         # 2 is a good quality in mp3 and a bad one in ogg.
         ("format = 'mp3'\nquality = 2", ("-f", "ogg"), {"quality": None}),
+        ("format = 'MP3'\nquality = 2", ("-f", "OGG"), {"quality": None}),
+        ("format = 'MP3'\nquality = 2", ("-f", "mp3"), {"quality": 2.0}),
+        ("format = 'mp4'\nquality = 2", ("-f", "ogg"), {"quality": 2.0}),
         ("format = 'flac'\nquality = 2", ("-f", "ogg"), {"quality": 2.0}),
         ("quality = 2", ("-f", "m4a"), {"quality": None}),
         ("clip_mode = 'none'", ("-f", "mp3"), {"clip_mode": "rescale"}),
@@ -207,6 +172,9 @@ def test_the_environment_leaves_aside_what_does_not_fit_in_the_file(
     monkeypatch.setenv("STEM_QUALITY", "8")
     assert separate().quality == 8.0
     assert separate("-f", "mp3").quality is None
+    monkeypatch.setenv("STEM_FORMAT", "OGG")
+    assert separate("-f", "mp3").quality is None
+    assert separate("-f", "ogg").quality == 8.0
 
 
 def test_a_numbered_gpu_does_not_apply_to_clusters(
@@ -222,69 +190,35 @@ def test_a_numbered_gpu_does_not_apply_to_clusters(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
-    [
-        ("STEM_FORMAT", "mp4", "Error: Invalid value for STEM_FORMAT: 'mp4' is not one of "),
-        ("STEM_JOBS", "many", "Error: Invalid value for STEM_JOBS: 'many' is not a whole number"),
-        ("STEM_SEGMENT", "soon", "Error: Invalid value for STEM_SEGMENT: 'soon' is not a time."),
-        (
-            "STEM_OVERWRITE",
-            "perhaps",
-            "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is",
-        ),
-        ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be at least 0.25 seconds"),
-        ("STEM_MODEL", "melrofrmer", "Error: Unknown model 'melrofrmer': did you mean 'melrof"),
-        ("STEM_FILENAME", "{trak}", "Error: STEM_FILENAME: unknown field {trak}"),
-    ],
+    ("command", "args", "device"),
+    [(tune, ["melrnn"], "auto"), (train, [], "cuda:1"), (speed, [], "cuda:1")],
+    ids=["tune", "train", "speed"],
 )
-def test_errors_name_the_variable(
-    name: str, value: str, sentence: str, run_stem: RunStem, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    (tmp_path / "song.wav").touch()
-    monkeypatch.setenv(name, value)
-    result = run_stem("separate", "song.wav")
-    assert result.exit_code == 2
-    assert result.stderr.startswith(sentence)
-    assert name in result.stderr
-    assert f"--{name.removeprefix('STEM_').lower()}" not in result.stderr
-
-
-def test_errors_name_the_file(store: Store, run_stem: RunStem, tmp_path: Path) -> None:
-    (tmp_path / "song.wav").touch()
-    file = store('format = "mp3"\nbitrate = 5000')
-    assert run_stem("separate", "song.wav").stderr == (
-        f"Error: Options: bitrate in {file} of mp3 goes from 64 to 320, found 5000\n"
-    )
-    file = store('model = "melrofrmer"')
-    assert run_stem("separate", "song.wav").stderr.endswith(
-        f"did you mean 'melroformer'? See: stem models list (from model in {file})\n"
-    )
-    file = store('jobs = "many"')
-    assert f"Invalid value for jobs in {file}: 'many'" in run_stem("separate", "song.wav").stderr
-    file = store("skip_existing = true\noverwrite = true")
-    assert run_stem("separate", "song.wav").stderr.startswith(
-        f"Error: skip_existing in {file} and overwrite in {file} contradict each other"
-    )
-
-
-def test_errors_about_what_was_typed_name_the_option(store: Store, run_stem: RunStem) -> None:
-    store('format = "mp3"\nmodel = "melroformer"')
-    result = run_stem("separate", "song.wav", "--bitrate", "5000")
-    assert result.stderr.startswith("Error: Options: --bitrate of mp3 goes from 64 to 320")
-    assert "Invalid value for '-f' / '--format'" in run_stem("separate", "x", "-f", "mp4").stderr
-
-
-def test_errors_keep_their_class_and_exit_code(
-    store: Store, run_stem: RunStem, engine: Engine
+def test_a_numbered_gpu_does_not_apply_where_ray_assigns_gpus(
+    command: SettingsCommand, args: list[str], device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = store('device = "cuda"')
-    engine.error = DeviceError("cuda is not available")
-    result = run_stem("separate", "song.wav")
-    assert (result.exit_code, result.stderr) == (
-        2,
-        f"Error: cuda is not available (from device in {file})\n",
-    )
+    """It is the command that decides, whatever it is called."""
+    monkeypatch.setenv("STEM_DEVICE", "cuda:1")
+    assert command.make_context("any", [*args]).params["device"] == device
+    typed = command.make_context("any", [*args, "--device", "cuda:1"])
+    assert typed.params["device"] == "cuda:1"
+
+
+def test_every_option_has_one_flag() -> None:
+    """The name in messages is the one that Click knows, and that of the setting."""
+    assert isinstance(separate_command, SettingsCommand)
+    ours = [
+        each for each in separate_command.params
+        if isinstance(each, click.Option) and not each.hidden and each.name != "as_json"
+    ]  # fmt: skip
+    assert len(ours) > len(SETTINGS)
+    with command_line():
+        assert [option(each.name or "") for each in ours] == [
+            max(each.opts, key=len) for each in ours
+        ]
+        assert isinstance(batch, SettingsCommand)
+        for name, setting in batch.settings.items():
+            assert option(name) == setting.option
 
 
 def test_a_damaged_file_stops_the_commands_that_read_it_but_not_their_help(

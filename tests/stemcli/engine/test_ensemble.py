@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_zoo.errors import ConfigError, UnknownNameError
+from model_zoo.option_names import command_line
 from stemcli.engine.ensemble import Selection, complete, select, shared_stems
 from tests.stemcli.engine.stubs import noise
 
@@ -106,6 +109,29 @@ def test_accompaniment_and_instrumental_are_one_stem(
 def test_one_stem_under_two_names_is_refused() -> None:
     with pytest.raises(ConfigError, match="instrumental, accompaniment name one stem twice"):
         select(("vocals", "instrumental"), ("instrumental", "accompaniment"))
+
+
+def test_advice_for_a_stem_that_no_model_gives_fits_the_reader() -> None:
+    """A Python program converts by a call, a command by a command."""
+    with pytest.raises(UnknownNameError) as caught:
+        select(FOUR, ["piano"])
+    call = "model_zoo.importers.convert('5stems', name='spleeter_5stems')"
+    assert str(caught.value).endswith(f"run: {call}")
+    with command_line(), pytest.raises(UnknownNameError) as caught:
+        select(FOUR, ["piano"])
+    assert str(caught.value).endswith("run: stem models convert 5stems --name spleeter_5stems")
+    with pytest.raises(UnknownNameError, match=r"Add others with model_zoo\.importers\.convert, "):
+        select(FOUR, ["kazoo"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "field"),
+    [({"stems": ["vocls"]}, "stems"), ({"two_stems": "vocls"}, "two_stems")],
+)
+def test_an_error_knows_the_option_of_the_stem(choice: dict[str, Any], field: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        select(FOUR, **choice)
+    assert caught.value.option == field
 
 
 def test_an_unknown_stem_is_refused_under_the_name_the_user_typed() -> None:

@@ -15,7 +15,7 @@ from stemcli.engine.options import Options
         ({"model": ()}, "add model=NAME"),
         ({"model": ("a", "a")}, "named twice"),
         ({"stems": ("a", "a")}, "named twice"),
-        ({"stems": ("a",), "two_stems": "b"}, "exclude each other"),
+        ({"stems": ("a",), "two_stems": "b"}, "contradict each other"),
         ({"overlap": 1.0}, "overlap must be at least 0 and below 1"),
         ({"overlap": float("nan")}, "overlap must be at least 0 and below 1"),
         ({"segment": 0.1}, r"segment must be at least 0\.25 seconds"),

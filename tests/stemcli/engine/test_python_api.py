@@ -8,8 +8,6 @@ import io
 import os
 import pickle
 import re
-import subprocess
-import sys
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ import soundfile
 import stemcli
 from model_zoo import errors
 from model_zoo.importers import convert
-from model_zoo.option_names import Verbatim, command_line, option, setting
+from model_zoo.option_names import command_line
 from stemcli.engine.events import Event, TrackFailed
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import OptionFields
@@ -132,8 +130,8 @@ BAD_OPTIONS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"format": "mp3", "quality": 11.0}, "quality of mp3 goes", "--quality of mp3 goes"),
     (
         {"format": "mp3", "quality": 1.0, "bitrate": 96},
-        "bitrate and quality exclude",
-        "--bitrate and --quality exclude",
+        "bitrate and quality contradict",
+        "--bitrate and --quality contradict",
     ),
     (
         {"clip_mode": "none", "format": "mp3"},
@@ -177,6 +175,8 @@ LATER: dict[str, dict[str, Any]] = {
     "a model of another role": {"model": "phase_predictor"},
     "a phase model that separates": {"phase_model": "spleeter_2stems"},
     "an unknown stem": {"stems": "guitar"},
+    "a stem of a model that is not installed": {"stems": "piano"},
+    "a model that is not installed": {"model": "spleeter:4stems"},
     "one stem by two names": {"stems": ["instrumental", "accompaniment"]},
     "a device": {"device": "cuda:99"},
     "an unknown field of the template": {"filename": "{composer}/{stem}.{ext}"},
@@ -230,22 +230,6 @@ def test_convert_names_its_parameters(tmp_path: Path) -> None:
     with pytest.raises(stemcli.ConfigError, match=r"^name: 'spleeter_2stems' is a bundled") as one:
         convert(tmp_path / "x.pth", name="spleeter_2stems")
     assert "--" not in str(one.value)
-
-
-def test_a_command_names_flags_in_all_threads_and_child_processes() -> None:
-    found: list[str] = []
-    code = "from model_zoo.option_names import option; print(option('depth'))"
-    with command_line():
-        thread = threading.Thread(target=lambda: found.append(option("batch_size")))
-        thread.start()
-        thread.join()
-        child = [sys.executable, "-c", code]
-        found.append(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
-        error = pickle.dumps(stemcli.OutputError(setting(existing="skip", output="a b")))
-    assert found == ["--batch-size", "--bit-depth\n"]
-    assert str(pickle.loads(error)) == "--skip-existing --output 'a b'"
-    assert option("depth") == "depth"
-    assert setting(track=Verbatim("N"), model=("a", "b")) == "track=N, model=['a', 'b']"
 
 
 def test_a_file_object(tmp_path: Path) -> None:

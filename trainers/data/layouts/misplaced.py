@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
-from model_zoo.option_names import quoted
+from model_zoo.shell import quoted
 from stemcli.printable import counted
 from trainers.data.layouts.folders import TRAINING, VALIDATION, is_part
 from trainers.data.layouts.listing import MIXTURE, files, folders, listed, sounds, stem_name
