@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from model_zoo.errors import ConfigError, StemError, UnknownNameError, UsageError
+from model_zoo.errors import (
+    ConfigError,
+    StemError,
+    UnknownNameError,
+    UsageError,
+    describe_error,
+    errors_about,
+)
 from model_zoo.option_names import command_line
+from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.batch import command as batch
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.lazy import CommandEntry, LazyGroup
-from stemcli.cli.options import console_options
+from stemcli.cli.options import console_options, split_options
 from stemcli.cli.settings_command import SettingsCommand, key_of, read_or_problem, variable_notes
 from stemcli.settings import (
     SETTINGS,
@@ -136,10 +145,14 @@ def get_command(key: str, console: Console) -> None:
     ),
 )
 @click.argument("key", shell_complete=candidates.settings)
-@click.argument("value", shell_complete=candidates.setting_values)
+@click.argument("value", required=False, shell_complete=candidates.setting_values)
 @console_options
-def set_command(key: str, value: str, console: Console) -> None:
+def set_command(key: str, value: str | None, console: Console) -> None:
     """Check a value and write it into the file."""
+    if value is None:
+        words = " ".join(quoted(word) for word in key.split("=", 1))
+        advice = f"Try: stem config set {words}" if "=" in key else f"Add it after {key}"
+        raise click.UsageError(f"Missing argument 'VALUE'. {advice}.")
     setting = find_setting(key)
     checked = check_value(setting, value)
     file = settings_file()
@@ -147,6 +160,8 @@ def set_command(key: str, value: str, console: Console) -> None:
     write_setting(file, setting.key, as_text(checked) if setting.kind == FLAG else value)
     console.document({"key": setting.key, "value": plain(checked), "path": str(file)})
     console.line(f"{setting.key} is now {as_text(checked)} in {file}")
+    if problem := refusal_of_all():
+        console.line(f"Note: stem separate will refuse the settings: {problem}")
     row = next(row for row in settings_in_force()[0] if row.key == setting.key)
     if row.source == "environment":
         console.line(f"Note: {row.where} is set and comes first: {row.text}")
@@ -208,6 +223,40 @@ def settings_in_force() -> tuple[list[SettingInForce], StemError | None]:
     rows = [_in_force(context, name, setting) for name, setting in SEPARATION.settings.items()]
     by_key = {row.key: row for row in rows}
     return [by_key[key] for key in SETTINGS if key in by_key], read_or_problem()[1]
+
+
+def refusal_of_all() -> str:
+    """Why a separation refuses the settings in force together; empty if it takes them.
+
+    Loads torch, as the separation would.
+    """
+    from stemcli.engine.checks import check_request, known_outputs
+    from stemcli.engine.device import resolve_device
+    from stemcli.engine.outputs import plan_outputs
+
+    try:
+        context = SEPARATION.make_context("batch", ["."], click.get_current_context())
+    except click.UsageError as error:
+        return error.format_message()
+    with command_line(SEPARATION.origins(context)):
+        try:
+            options, _ = split_options(context.params)
+            check_request(options)
+            plan_outputs(
+                Path("song.wav"),
+                known_outputs(options),
+                template=options.filename,
+                folder=Path(options.output),
+                extension=options.output_format().extension,
+                model="model",
+            )
+            with errors_about("device"):
+                resolve_device(options.device)
+        except click.UsageError as error:
+            return error.format_message()
+        except StemError as error:
+            return describe_error(error)
+    return ""
 
 
 def _in_force(context: click.Context, name: str, setting: Setting) -> SettingInForce:

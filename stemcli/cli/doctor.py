@@ -39,7 +39,8 @@ def command(console: Console) -> None:
     console.table(("", "", ""), [(mark(c.ok), c.name, c.found) for c in checks])
     missing = [check for check in checks if not check.ok]
     for check in missing:
-        console.error(": ".join(filter(None, (check.name, check.found, check.advice))))
+        sentences = filter(None, (check.found.rstrip("."), check.advice))
+        console.error(f"{check.name}: {'. '.join(sentences)}")
     if not missing:
         console.result("All checks passed.")
     click.get_current_context().exit(1 if missing else 0)
@@ -174,13 +175,14 @@ def zoo() -> Iterator[Check]:
 
 def settings() -> Iterator[Check]:
     """The settings in force, and variables that look like a misspelled one."""
-    from stemcli.cli.config import settings_in_force
+    from stemcli.cli.config import refusal_of_all, settings_in_force
     from stemcli.cli.settings_command import variable_notes
     from stemcli.settings import settings_file
 
     rows, damage = settings_in_force()
     problems = [str(damage)] if damage else []
-    problems += [row.problem.rstrip(".") for row in rows if row.problem]
+    problems += [row.problem for row in rows if row.problem]
+    problems = [each.rstrip(".") for each in problems or [refusal_of_all()] if each]
     changed = [f"{row.key} = {row.text} ({row.where})" for row in rows if row.source != "default"]
     in_force = ", ".join(changed) or f"none, neither in {settings_file()} nor in the environment"
     found = "; ".join(problems) or in_force

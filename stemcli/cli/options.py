@@ -320,7 +320,7 @@ def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
-        options, rest = _split(values)
+        options, rest = split_options(values)
         return command(options=options, **rest)
 
     options = (*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, JOBS, other_tools_options)
@@ -343,8 +343,8 @@ def is_verbose(ctx: click.Context) -> bool:
     return bool(ctx.meta.get(VERBOSE, False))
 
 
-def _split(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-    """Split the values into the engine's options and the command's own."""
+def split_options(values: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """Split the values of a command into the engine's options and the command's own."""
     from dataclasses import fields
 
     from stemcli.engine.options import Options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,12 +12,37 @@ import pytest
 from stemcli.cli.config import SEPARATION, cast
 from stemcli.settings import SETTINGS
 from tests.stemcli.cli.conftest import RunStem
+from tests.stemcli.cli.results import error_line
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """The settings file of ``run_stem``; it does not exist yet."""
     return tmp_path / ".settings/config.toml"
+
+
+def test_a_setting_that_contradicts_another_gets_a_note(run_stem: RunStem) -> None:
+    assert "Note" not in run_stem("config", "set", "two_stems", "vocals").stderr
+    result = run_stem("config", "set", "stems", "vocals")
+    assert result.exit_code == 0
+    assert re.search(
+        r"Note: stem separate will refuse the settings: .*stems in .* and two_stems in .* contr",
+        result.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "advice"),
+    [
+        ("format=flac", "Try: stem config set format flac."),
+        ("filename={track} {stem}.{ext}", "set filename '{track} {stem}.{ext}'."),
+        ("format", "Add it after format."),
+    ],
+)
+def test_a_missing_value_gets_advice(argument: str, advice: str, run_stem: RunStem) -> None:
+    line = error_line(run_stem("config", "set", argument), 2)
+    assert line.startswith("Error: Missing argument 'VALUE'. ")
+    assert advice in line
 
 
 def test_path(run_stem: RunStem, file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from itertools import count
@@ -188,6 +189,31 @@ def test_settings_in_force(
     checks = run_checks(run_stem)
     assert checks["settings"].found == f"format = mp3 (STEM_FORMAT), jobs = 2 ({file})"
     assert checks["environment"].found == "STEM_FORMT has no effect. Did you mean STEM_FORMAT?"
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"STEM_DEVICE": "cuda:99"}, r"(cuda|CUDA).*\(from STEM_DEVICE\)"),
+        ({"STEM_MODEL": "htdemucs"}, r"Unknown model 'htdemucs'.*\(from STEM_MODEL\)"),
+        ({"STEM_STEMS": "flute"}, r"Unknown stem 'flute'.*\(from STEM_STEMS\)"),
+        ({"STEM_FORMAT": "mp3", "STEM_BITRATE": "999"}, "STEM_BITRATE of mp3 goes from 64 to 320"),
+        (
+            {"STEM_STEMS": "vocals", "STEM_TWO_STEMS": "vocals"},
+            "STEM_STEMS and STEM_TWO_STEMS contradict each other",
+        ),
+        ({"STEM_FILENAME": "{track}.{ext}"}, r"would both be written to .*add \{stem\}"),
+    ],
+)
+def test_settings_that_a_separation_refuses(
+    variables: dict[str, str], found: str, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value is right by itself; the sentence is that of the separation."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    check = run_checks(run_stem)["settings"]
+    assert (check.ok, check.advice) == (False, "See: stem config show")
+    assert re.search(found, check.found)
 
 
 def test_settings_that_cannot_be_used(
