@@ -12,7 +12,8 @@ from model_zoo import registry
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from model_zoo.catalogue.names import check_free
-from model_zoo.errors import ConfigError, NoModelError
+from model_zoo.catalogue.unknown import not_usable
+from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import sha256
 from model_zoo.importers import msrkit, spleeter, tensorflow
 from model_zoo.importers.unpickle import state_dict
@@ -64,7 +65,13 @@ def convert(
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
     sources = [Path(each) for each in paths]
     options = msrkit.GeneratorOptions(num_heads, hop_size, sample_rate)
-    separator = read_network(sources, tuple(stems), options)
+    try:
+        separator = read_network(sources, tuple(stems), options)
+    except CheckpointError as error:
+        reason = not_usable(sources[0].name)
+        if not reason or not sources[0].exists():
+            raise
+        raise NoModelError(f"{sources[0]} cannot be converted: {reason}") from error
     card = _card(separator, name, sources, residual, licence)
     digests = " ".join(sha256(file) for source in sources for file in _files(source))
     return install(separator, card, {"source_sha256": digests}, overwrite=overwrite)

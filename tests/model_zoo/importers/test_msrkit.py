@@ -188,6 +188,20 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path, zoo: Pat
 
 
 @pytest.mark.parametrize(
+    ("name", "family"),
+    [("Kim_Vocal_2.onnx", "MDX-Net"), ("model_bs_roformer_ep_317.ckpt", "the public Roformers")],
+)
+def test_public_models_that_cannot_be_converted(
+    name: str, family: str, tmp_path: Path, zoo: Path
+) -> None:
+    torch.save({"layers.0.0.to_qkv.weight": torch.zeros(3, 2)}, tmp_path / name)
+    expected = f"{name} cannot be converted: weights of {family} cannot be used yet"
+    with pytest.raises(NoModelError, match=expected):
+        convert(tmp_path / name, name="mine")
+    assert not zoo.exists()
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is damaged or is not a PyTorch checkpoint"),

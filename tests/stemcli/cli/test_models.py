@@ -195,6 +195,7 @@ def test_info_with_changed_options(run_stem: RunStem) -> None:
             "old.pth",
             "old.pth is not a .safetensors file. To convert a checkpoint of another program: stem",
         ),
+        ("Kim.onnx", "Kim.onnx cannot be used: weights of MDX-Net cannot be used yet"),
         (
             "run",
             "run is an empty folder, so it is not the folder of a run. Use the folder of a run",
@@ -205,7 +206,7 @@ def test_info_errors_are_one_sentence(
     run_stem: RunStem, tmp_path: Path, args: str, expected: str
 ) -> None:
     (tmp_path / "run").mkdir()
-    for file in ("song.wav", "old.pth", "text.safetensors"):
+    for file in ("song.wav", "old.pth", "Kim.onnx", "text.safetensors"):
         (tmp_path / file).write_text("la la la")
     weights.save(tmp_path / "weights.safetensors", small_network())
     assert expected in error_line(run_stem("models", "info", *args.split()), 2)
