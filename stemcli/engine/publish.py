@@ -2,19 +2,20 @@
 
 An older file under a final name is set aside beside it under a hidden name, and removed when all
 files are in place. After an error it gets its name back. The last file needs no such step, because
-replacing a file either succeeds or changes nothing.
+replacing a file either succeeds or changes nothing. A process that is killed in between leaves
+hidden files, which :func:`bring_back_older` renames at the next separation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from model_zoo.errors import OutputError, StorageError
 from model_zoo.files import replace_file
 from stemcli.audio.write_errors import explain_write_errors
-from stemcli.audio.writer import aside
+from stemcli.audio.writer import OLDER, aside, leftovers
 from stemcli.remote_path import is_taken
 
 StagedFiles = Sequence[tuple[Path, Path]]
@@ -44,15 +45,30 @@ def publish_files(files: StagedFiles) -> None:
             path.unlink(missing_ok=True)
 
 
+def bring_back_older(paths: Iterable[Path]) -> None:
+    """Give older files their names back, if a killed process set them aside and wrote no newer one.
+
+    Args:
+        paths: final paths of the files of one song, on this machine.
+
+    Raises:
+        OutputError: a file cannot be renamed.
+    """
+    for path in paths:
+        for older in () if is_taken(path) else leftovers(path, OLDER)[:1]:
+            with explain_write_errors(path):
+                replace_file(older, path)
+
+
 def _set_aside(path: Path, undo: ExitStack) -> list[Path]:
     """Free the name ``path``; return where its file is now, if there was one."""
     if not is_taken(path) or path.is_dir():
         undo.callback(_remove, path)
         return []
     older = aside(path)
+    undo.callback(_bring_back, older, path)  # first, because Ctrl-C may come after the rename
     with explain_write_errors(path):
         replace_file(path, older)
-    undo.callback(_bring_back, older, path)
     return [older]
 
 
@@ -62,8 +78,10 @@ def _remove(path: Path) -> None:
 
 
 def _bring_back(older: Path, path: Path) -> None:
+    """Undo a rename that may not have taken place."""
     try:
-        replace_file(older, path)
+        if is_taken(older):
+            replace_file(older, path)
     except OSError as error:
         raise OutputError(
             f"{path} could not be replaced, and its older file could not be renamed back "

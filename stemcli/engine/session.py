@@ -39,6 +39,7 @@ from stemcli.engine.inputs import Song, on_disk
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
+from stemcli.engine.publish import bring_back_older
 from stemcli.engine.reserved import must_skip, reserved
 from stemcli.engine.song import Result, SongJob
 from stemcli.engine.waves import Wave, separate_wave
@@ -329,6 +330,7 @@ class Session:
             picture = self.plan_picture(song, folder=request.folder)
         files = [*outputs.values(), *filter(None, [picture])]
         with reserved(files):
+            bring_back_older(files)
             if not request.replace and must_skip(files, self.options.existing):
                 call.emit(TrackSkipped(request.track, "all stems exist"))
                 return Result(outputs, skipped=True, picture=picture)

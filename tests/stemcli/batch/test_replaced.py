@@ -96,32 +96,62 @@ def test_an_edited_stem_counts_as_edited_after_a_failed_overwrite(
     assert library.started.skipped == {EDITED: 1, DONE: 2}
 
 
-def kill_between_renames(library: Library, complete: bool) -> None:
-    """The state of the disk after the old vocals were set aside, with or without the new stems."""
-    vocals, other = (library.out / f"c/{stem}.wav" for stem in ("vocals", "instrumental"))
-    files = [(beside(path), path) for path in (vocals, other)]
+STEMS = ("vocals", "instrumental")
+
+
+def kill_between_renames(library: Library, broken: tuple[str, ...], renamed: str = "") -> None:
+    """The state of the disk after a kill between the renames.
+
+    Args:
+        library: whose first song was being separated again.
+        broken: stems that the disk did not have yet when the power failed.
+        renamed: the stem that has its new file already; before it, the old vocals were set aside.
+    """
+    paths = {stem: library.out / f"c/{stem}.wav" for stem in STEMS}
+    files = {stem: beside(path) for stem, path in paths.items()}
     with Journal(library.out) as journal:
         entry = journal.find("c.mp3")
         assert entry
-        journal.begin("c.mp3", entry.source, entry.content, entry.settings, [vocals, other])
-        for temporary, path in files:
-            temporary.write_text(f"new {path.stem}")
-        journal.ready("c.mp3", [(made, path, Content.of(made)) for made, path in files])
-    vocals.replace(aside(vocals))
-    for temporary, _ in () if complete else files:
-        temporary.write_text("")  # the power failed before the disk had it
+        journal.begin("c.mp3", entry.source, entry.content, entry.settings, paths.values())
+        for stem, temporary in files.items():
+            temporary.write_text(f"new {stem}")
+        rows = [(files[stem], path, Content.of(files[stem])) for stem, path in paths.items()]
+        journal.ready("c.mp3", rows)
+    paths["vocals"].replace(aside(paths["vocals"]))
+    if renamed:
+        files[renamed].replace(paths[renamed])
+    for stem in broken:
+        files[stem].write_text("")
 
 
 def test_a_run_that_was_killed_between_two_renames(library: Library) -> None:
-    kill_between_renames(library, complete=True)
+    kill_between_renames(library, broken=())
     library.run()
     assert library.separated == []
     assert texts(library) == {"vocals.wav": "new vocals", "instrumental.wav": "new instrumental"}
 
 
-def test_an_older_stem_without_a_newer_one_comes_back(library: Library) -> None:
+@pytest.mark.parametrize("broken", [STEMS, ("instrumental",), ("vocals",)], ids="+".join)
+def test_an_older_stem_without_a_newer_one_comes_back(
+    broken: tuple[str, ...], library: Library
+) -> None:
     """The other stem cannot be told from an edited one, so the song is kept as it was."""
     before = texts(library)
-    kill_between_renames(library, complete=False)
+    kill_between_renames(library, broken)
     library.run()
     assert texts(library) == before
+
+
+def test_a_newer_stem_without_the_others_makes_room_for_the_older_one(library: Library) -> None:
+    """Law: after a run, the stems of a song are of one separation."""
+    before = texts(library)
+    kill_between_renames(library, ("instrumental",), renamed="vocals")
+    library.run()
+    assert texts(library) == before
+
+
+def test_a_newer_stem_that_was_edited_is_kept(library: Library) -> None:
+    kill_between_renames(library, ("instrumental",), renamed="vocals")
+    change(library, "out/c/vocals.wav", "a better mix")
+    library.run()
+    assert texts(library)["vocals.wav"] == "a better mix"

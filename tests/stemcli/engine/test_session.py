@@ -14,6 +14,7 @@ import soundfile
 from torch import Tensor
 
 from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalError, OutputError
+from stemcli.audio.writer import aside
 from stemcli.engine.events import Event, Notice, Progress
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
@@ -151,6 +152,17 @@ def test_existing_stems(tmp_path: Path) -> None:
     assert first.read_bytes() == b"mine"
     make_session(tmp_path / "out", existing="overwrite").separate_file(song)
     assert soundfile.info(first).frames == 500
+
+
+def test_a_stem_that_a_killed_process_set_aside_comes_back(tmp_path: Path) -> None:
+    song = write(tmp_path / "in", noise(500))
+    vocals = make_session(tmp_path / "out").separate_file(song).outputs["vocals"]
+    before = vocals.read_bytes()
+    vocals.replace(aside(vocals))
+    with pytest.raises(OutputError, match="already exists"):
+        make_session(tmp_path / "out").separate_file(song)
+    assert vocals.read_bytes() == before
+    assert files(tmp_path / "out") == ["song", "song/band.wav", "song/vocals.wav"]
 
 
 def test_skipping_needs_all_stems(tmp_path: Path) -> None:

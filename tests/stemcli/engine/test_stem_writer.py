@@ -115,6 +115,27 @@ def test_older_files_come_back(
     assert contents(tmp_path) == OLD
 
 
+@pytest.mark.parametrize("number", range(5))
+def test_ctrl_c_after_a_rename(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: all older files are there, or after the last rename all new ones."""
+    replace, calls = Path.replace, iter(range(99))
+
+    def interrupted(path: Path, target: Path) -> None:
+        replace(path, target)
+        if next(calls) == number:
+            raise KeyboardInterrupt
+
+    files = staged(tmp_path, *OLD)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish_files(files)
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name in OLD}
+    assert found.keys() == OLD.keys()
+    assert number == 4 or found == OLD
+
+
 def test_a_folder_in_the_place_of_a_stem(tmp_path: Path) -> None:
     """The rename of the last stem fails in earnest; new files of other names are removed."""
     files = staged(tmp_path, "vocals.wav")
