@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
+from zlib import crc32
 
 import numpy as np
 import soundfile
@@ -27,6 +28,9 @@ Block = NDArray[np.float32]
 
 TOKEN = 4
 """Random bytes in the name of a temporary file."""
+
+LONGEST_STEM = 40
+"""Characters of a file name that its temporary name repeats."""
 
 PART, OLDER = "part", "old"
 """Part of the names of files that are not complete, and of older files that are replaced."""
@@ -166,10 +170,25 @@ def leftovers(path: Path, kind: str = PART) -> list[Path]:
         path: final path.
         kind: :data:`PART`, or :data:`OLDER` for what :func:`aside` named.
     """
-    folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    files = map(path.with_name, names)
-    return [file for file in files if is_temporary_of(file, path, kind)]
+    return [file for file, _ in all_leftovers([path], kind)]
+
+
+def all_leftovers(paths: Iterable[Path], kind: str) -> list[tuple[Path, Path]]:
+    """The :func:`leftovers` of several paths, each with its path; reads every folder once."""
+    by_folder: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, []).append(path)
+    return [
+        (file, path)
+        for folder, inside in by_folder.items()
+        for name in (_hidden_names(folder) if folder.is_dir() else [])
+        for path in inside
+        if is_temporary_of(file := path.with_name(name), path, kind)
+    ]
+
+
+def _hidden_names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if entry.name.startswith(".")]
 
 
 def is_temporary_of(temporary: PurePath, path: PurePath, kind: str = PART) -> bool:
@@ -193,8 +212,14 @@ def aside(path: Path) -> Path:
 
 
 def _temporary_name(path: PurePath, kind: str) -> tuple[str, str]:
-    """The text before and after the random part; a long name is cut to stay valid."""
-    return f".{path.stem[:40]}.", f".{kind}{path.suffix}"
+    """The text before and after the random part; a long name is cut to stay valid.
+
+    Older files must not be mistaken for those of another stem; the names of others are in journals.
+    """
+    stem = path.stem[:LONGEST_STEM]
+    if kind == OLDER and stem != path.stem:
+        stem += f"-{crc32(path.stem.encode('utf-8', 'surrogatepass')):08x}"
+    return f".{stem}.", f".{kind}{path.suffix}"
 
 
 def _notices(format: OutputFormat, requested: int, rate: int) -> list[str]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from model_zoo.errors import OutputError, StorageError
 from model_zoo.files import replace_file
 from stemcli.audio.write_errors import explain_write_errors
-from stemcli.audio.writer import OLDER, aside, leftovers
-from stemcli.remote_path import is_taken
+from stemcli.audio.writer import OLDER, all_leftovers, aside
+from stemcli.remote_path import UrlPath, is_taken
 
 StagedFiles = Sequence[tuple[Path, Path]]
 """The temporary and the final path of every file of a song: its stems, and its picture if any."""
@@ -34,15 +34,18 @@ def publish_files(files: StagedFiles) -> None:
     """
     older: list[Path] = []
     with ExitStack() as undo:
-        for number, (temporary, path) in enumerate(files, 1):
-            if number < len(files):
-                older += _set_aside(path, undo)
-            with explain_write_errors(path):
-                replace_file(temporary, path)
+        try:
+            for number, (temporary, path) in enumerate(files, 1):
+                if number < len(files):
+                    older += _set_aside(path, undo)
+                with explain_write_errors(path):
+                    replace_file(temporary, path)
+        except KeyboardInterrupt:
+            if not is_taken(files[-1][0]):  # it came after the last rename
+                undo.pop_all()
+            raise
         undo.pop_all()
-    for path in older:
-        with suppress(OSError, StorageError):
-            path.unlink(missing_ok=True)
+    _remove_older(older, [path for _, path in files])
 
 
 def bring_back_older(paths: Iterable[Path]) -> None:
@@ -54,10 +57,25 @@ def bring_back_older(paths: Iterable[Path]) -> None:
     Raises:
         OutputError: a file cannot be renamed.
     """
-    for path in paths:
-        for older in () if is_taken(path) else leftovers(path, OLDER)[:1]:
+    for older, path in _left_by_others([path for path in paths if not is_taken(path)]):
+        if not is_taken(path):
             with explain_write_errors(path):
                 replace_file(older, path)
+
+
+def _remove_older(older: Sequence[Path], paths: Sequence[Path]) -> None:
+    """Remove replaced files, and those that a killed process left in the same place."""
+    local = [path for path in paths if older and not isinstance(path, UrlPath)]
+    for path in {*older, *(file for file, _ in _left_by_others(local))}:
+        with suppress(OSError, StorageError):
+            path.unlink(missing_ok=True)
+
+
+def _left_by_others(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Older files that were set aside, each with its final path; none in a write-only folder."""
+    with suppress(OSError):
+        return all_leftovers(paths, OLDER)
+    return []
 
 
 def _set_aside(path: Path, undo: ExitStack) -> list[Path]:
