@@ -34,10 +34,18 @@ ON_WINDOWS = os.name == "nt"
 LONGEST_NAME = 255
 """Bytes of a file or folder name in UTF-8, as on ext4, XFS and Btrfs; others allow as many."""
 
-RESERVED = re.compile(r'[<>:"/\\|?*]')
+LONGEST_SONG_NAME = LONGEST_NAME - 55
+"""Bytes of the name of a downloaded song, so that the names of its stems are valid too."""
 
-PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³")
-DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *PORTS})
+LONGEST_ENDING = 12
+"""Bytes of an extension with its dot; a longer one is a part of the name."""
+
+RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+"""Characters that Windows refuses in names."""
+
+DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}) | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
+}
 """Names that Windows reserves, with any extension
 (https://learn.microsoft.com/windows/win32/fileio/naming-a-file, "Naming Conventions")."""
 
@@ -70,8 +78,7 @@ def portable(text: str) -> str:
 def portable_name(name: str) -> str:
     """Replace a leading and a trailing dot, and reserved device names (``NUL.wav``)."""
     name = re.sub(r"^\.|\.$", "_", name.strip())
-    base, dot, rest = name.partition(".")
-    return f"{base.rstrip()}_{dot}{rest}" if base.rstrip().upper() in DEVICES else name
+    return _without_device(name)
 
 
 def byte_length(text: str) -> int:
@@ -95,9 +102,21 @@ def valid_name(part: str) -> str:
     """
     if not ON_WINDOWS:
         return part
-    valid = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
-    base = valid.partition(".")[0].rstrip()
-    return f"_{valid}" if base.upper() in DEVICES else valid
+    return _without_device(RESERVED.sub("_", part).rstrip(". ") or "_")
+
+
+def copy_name(name: str) -> str:
+    """The name of a copy of the file ``name``: valid on this system, and not too long."""
+    return cut_name(valid_name(name_part(name)))
+
+
+def cut_name(name: str) -> str:
+    """Shorten a file name to :data:`LONGEST_SONG_NAME` bytes; its extension stays."""
+    if byte_length(name) <= LONGEST_SONG_NAME:
+        return name
+    dot = name.rfind(".")
+    ending = name[dot:] if dot > 0 and byte_length(name[dot:]) <= LONGEST_ENDING else ""
+    return cut(name.removesuffix(ending), LONGEST_SONG_NAME - byte_length(ending)) + ending
 
 
 def cell(text: str) -> str:
@@ -109,6 +128,12 @@ def cell(text: str) -> str:
     shown = "\n".join(map(printable, written.lstrip("\t\r").split("\n")))
     is_formula = FORMULA.match(text) and not NUMBER.fullmatch(text)
     return f"'{shown}" if is_formula else shown
+
+
+def _without_device(name: str) -> str:
+    """``name``, with an underscore if Windows reserves it: ``NUL_.wav``."""
+    base, dot, rest = name.partition(".")
+    return f"{base.rstrip()}_{dot}{rest}" if base.rstrip().upper() in DEVICES else name
 
 
 def _continues(pair: str) -> bool:

@@ -164,6 +164,22 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """The beginning of a URL; one letter is a drive of Windows, as in ``C://Music``."""
 
 
+def is_web(text: str) -> bool:
+    """Whether ``text`` is a URL with the scheme http or https."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+def shown_url(url: str) -> str:
+    """The URL for messages and reports; of a web address, without its query, which may hold a key.
+
+    In other URLs a question mark is a part of the name.
+    """
+    if not is_web(url):
+        return url
+    address, mark, _ = url.partition("#")[0].partition("?")
+    return f"{address}?..." if mark else address
+
+
 def is_url(text: str) -> bool:
     """Whether text is a URL and not a local path."""
     return bool(URL.match(text))
@@ -191,9 +207,9 @@ def refuse_password(url: str) -> None:
     try:
         password = urlsplit(url).password
     except ValueError as error:
-        raise UsageError(f"{url} is not a valid URL ({first_line(error)})") from error
+        raise UsageError(f"{shown_url(url)} is not a valid URL ({first_line(error)})") from error
     if password:
-        shown = url.replace(f":{password}@", "@")
+        shown = shown_url(url).replace(f":{password}@", "@")
         raise UsageError(
             f"The URL {shown} was given with a password. Leave it out and put it into the "
             "configuration of fsspec; see docs/libraries.md"
@@ -306,7 +322,9 @@ def _explain_errors(path: UrlPath) -> Iterator[None]:
     except (StorageError, MissingExtraError):
         raise
     except Exception as error:
+        shown = shown_url(str(path))
+        reason = first_line(error).replace(str(path), shown)
         raise StorageError(
-            f"{path} cannot be reached ({first_line(error)}). Check the URL, your permissions and "
+            f"{shown} cannot be reached ({reason}). Check the URL, your permissions and "
             "the settings of fsspec for it"
         ) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -297,11 +298,8 @@ class StagedExecutor(LocalExecutor):
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
         self._stage.mkdir(mode=0o700, exist_ok=True)
         try:
-            return super().separate(task, replace=replace, steps=steps)
-        except OutputError as error:
-            raise OutputError(
-                f"{error}. To use another temporary folder than {self._stage.parent}, set TMPDIR"
-            ) from error
+            with naming_tmpdir(f"another temporary folder than {self._stage.parent}"):
+                return super().separate(task, replace=replace, steps=steps)
         finally:
             for path in self._here(task).files:
                 path.unlink(missing_ok=True)
@@ -326,6 +324,7 @@ def open_local(
     jobs: int,
     *,
     load: Callable[[str], LoadedModel] | None = None,
+    kind: type[LocalExecutor] | None = None,
 ) -> LocalExecutor:
     """Open the engine in this process, which is imported only here.
 
@@ -334,6 +333,7 @@ def open_local(
         on_event: receives the events.
         jobs: songs whose networks run at the same time.
         load: loads a model by name; the zoo by default.
+        kind: the executor for stems on this machine; :class:`LocalExecutor` by default.
     """
     from stemcli.engine.models import load_model
     from stemcli.engine.session import Session
@@ -342,11 +342,29 @@ def open_local(
     target = as_path(options.output)
     if not isinstance(target, UrlPath):
         local = replace(options, output=str(target))
-        return LocalExecutor(Session(local, on_event, jobs=jobs, load=load), jobs)
+        return (kind or LocalExecutor)(Session(local, on_event, jobs=jobs, load=load), jobs)
     stage = Path(gettempdir()) / f"stem-{uuid4().hex}"
     # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=str(stage), existing="overwrite")
     return StagedExecutor(Session(staged, on_event, jobs=jobs, load=load), jobs, stage, target)
+
+
+@contextmanager
+def naming_tmpdir(another: str) -> Iterator[None]:
+    """Add the variable that chooses another temporary folder to errors about files in it.
+
+    Args:
+        another: what the variable chooses.
+
+    Raises:
+        OutputError: was raised inside.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if "set TMPDIR" in str(error):
+            raise
+        raise OutputError(f"{error}. To use {another}, set TMPDIR") from error
 
 
 def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:

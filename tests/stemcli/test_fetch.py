@@ -20,8 +20,9 @@ import pytest
 from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, UsageError
 from stemcli import fetch as fetch_module
 from stemcli import web
-from stemcli.fetch import LIMIT, fetch, input_limit, spool
-from stemcli.web import WebFile, encoded_url, is_web, shown_url, url_name
+from stemcli.fetch import LIMIT, copy_stdin, fetch, input_limit
+from stemcli.remote_path import is_web, shown_url
+from stemcli.web import WebFile, encoded_url, url_name
 from tests.full_disk import file_limit
 from tests.web_server import WebServer, content, serve, status
 
@@ -146,7 +147,7 @@ def test_a_refusal_is_one_sentence(
 
 
 def test_a_circle_of_redirects(server: WebServer, target: Path) -> None:
-    with pytest.raises(StorageError, match=r"redirects without an end \(302"):
+    with pytest.raises(StorageError, match=r"redirects in a loop \(302"):
         fetch(server.add("/x.mp3", status(302, Location="/x.mp3")), target)
 
 
@@ -348,16 +349,16 @@ def test_what_a_web_address_is() -> None:
 
 def test_standard_input_is_copied(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_bytes(len(DATA), monkeypatch)
-    spool(io.BytesIO(DATA), target)
+    copy_stdin(io.BytesIO(DATA), target)
     assert target.read_bytes() == DATA
 
 
 def test_standard_input_that_cannot_be_used(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DecodeError, match=r"Standard input is empty \(0 bytes\)"):
-        spool(io.BytesIO(), target)
+        copy_stdin(io.BytesIO(), target)
     in_bytes(len(DATA) - 1, monkeypatch)
     with pytest.raises(StorageError, match="The song on standard input is larger than"):
-        spool(io.BytesIO(DATA), target)
+        copy_stdin(io.BytesIO(DATA), target)
     with pytest.raises(DecodeError, match=r"Standard input cannot be read \(Input/output error\)"):
-        spool(Unreadable(), target)
+        copy_stdin(Unreadable(), target)
     assert not target.exists()
