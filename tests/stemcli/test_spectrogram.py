@@ -10,23 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemcli.spectrogram import COLUMNS, ROWS, Spectrogram, frequencies, window_length
+from tests.stemcli.spectra import RATE, measured, tone
 from trainers.plots import levels as levels_of_torch
-
-RATE = 8000
-
-
-def tone(hz: float, seconds: float = 1.0, rate: int = RATE, channels: int = 1) -> np.ndarray:
-    """A sine at full scale in every channel, ``(frames, channels)``."""
-    wave = np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
-    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
-
-
-def measured(wave: np.ndarray, rate: int = RATE, block: int = 65536) -> Spectrogram:
-    spectrogram = Spectrogram(rate, wave.shape[1])
-    for start in range(0, len(wave), block):
-        spectrogram.push(wave[start : start + block])
-    spectrogram.finish()
-    return spectrogram
 
 
 def middle(level: np.ndarray) -> np.ndarray:

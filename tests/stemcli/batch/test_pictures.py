@@ -20,11 +20,9 @@ from stemcli.engine.outputs import plan_picture
 from stemcli.remote_path import UrlPath
 from tests.stemcli.batch.fake_cluster import Cluster, partial_files
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
-from tests.stemcli.batch.test_resume import Library, library, one_song_at_a_time
-from tests.stemcli.batch.test_url_library import Library as UrlLibrary
-from tests.stemcli.batch.test_url_library import library as url_library
+from tests.stemcli.batch.small_libraries import Library, UrlLibrary
 
-__all__ = ["library", "one_song_at_a_time", "url_library"]
+pytestmark = pytest.mark.usefixtures("one_song_at_a_time")
 
 ALL = ["c.mp3", "a.mp3", "b.mp3"]
 

@@ -12,9 +12,9 @@ from stemcli.batch.records import Content
 from stemcli.batch.resume import DONE, EDITED
 from stemcli.engine.publish import StagedFiles, publish_files
 from tests.stemcli.batch import fake
-from tests.stemcli.batch.test_resume import Library, change, library, one_song_at_a_time
+from tests.stemcli.batch.small_libraries import Library, change
 
-__all__ = ["library", "one_song_at_a_time"]
+pytestmark = pytest.mark.usefixtures("one_song_at_a_time")
 
 
 @pytest.fixture(autouse=True)

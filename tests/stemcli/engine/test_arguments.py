@@ -15,7 +15,7 @@ import torch
 import stemcli
 from stemcli.engine.events import Event
 from stemcli.engine.session import Session
-from tests.stemcli.engine.test_python_api import make_session, song
+from tests.stemcli.engine.sessions import make_session, song
 
 
 def unloadable(name: str) -> Any:

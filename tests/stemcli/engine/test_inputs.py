@@ -12,7 +12,7 @@ import pytest
 import stemcli
 from stemcli.engine.inputs import name_of, on_disk
 from tests.full_disk import file_limit
-from tests.stemcli.engine.test_python_api import files, make_session, song
+from tests.stemcli.engine.sessions import files, make_session, song
 
 
 class Raising(io.RawIOBase):

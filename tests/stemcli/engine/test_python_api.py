@@ -24,31 +24,15 @@ from model_zoo import errors
 from model_zoo.importers import convert
 from model_zoo.option_names import Verbatim, command_line, option, setting
 from stemcli.engine.events import Event, TrackFailed
-from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import OptionFields
 from stemcli.engine.session import Session
 from stemcli.version import version
 from stemcli.web import BLOCK
-from tests.stemcli.engine.stubs import Scaling, noise
+from tests.stemcli.engine.sessions import RATE, files, make_session, song
+from tests.stemcli.engine.stubs import noise
 from tests.web_server import content, serve
 
 ROOT = Path(__file__).parents[3]
-RATE = 8000
-
-
-def make_session(out: Path, on_event: Any = None, **values: Any) -> Session:
-    model = LoadedModel("net", Scaling(stems=("vocals", "band")))
-    chosen = {"model": "net", "output": out, "device": "cpu", **values}
-    return Session(on_event=on_event, load=lambda name: model, **chosen)
-
-
-def song(path: Path, seconds: float = 1.0) -> Path:
-    soundfile.write(path, noise(round(seconds * RATE)), RATE, "FLOAT")
-    return path
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def test_one_name_or_several() -> None:
@@ -281,7 +265,7 @@ def test_a_file_object_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(stemcli.UsageError, match=r"x\.wav was opened for text"):
         session.separate_file(io.StringIO("text"), name="x.wav")  # type: ignore[arg-type]
     sent: list[Event] = []
-    session = make_session(tmp_path / "out", sent.append)
+    session = make_session(tmp_path / "out", on_event=sent.append)
     with pytest.raises(stemcli.DecodeError, match=r"read from x\.wav: it is a text") as caught:
         session.separate_file(io.BytesIO(b"no sound"), name="../x.wav")
     assert sent[-1] == TrackFailed("x.wav", str(caught.value))
