@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from model_zoo.errors import OutputError, first_line
+from model_zoo.option_names import option
 from stemcli.audio.write_errors import explain_write_errors
 from stemcli.audio.writer import beside
 from stemcli.engine.overlap_add import Block
@@ -55,12 +56,12 @@ MOST_STEPS = 12
 class SongPicture:
     """Measures one song and its stems, then draws them under a temporary name.
 
-    ``create`` the file before the work, ``draw`` when all blocks have passed, then ``commit`` to
-    rename it or ``discard`` to remove it.
+    ``create`` the file before the work, ``draw`` when all blocks have passed, then ``discard`` it,
+    or let :func:`~stemcli.engine.publish.publish_files` rename it.
 
     Attributes:
         path: final path of the file.
-        temporary: path until the commit.
+        temporary: path until it is renamed.
 
     Args:
         path: final path of the file.
@@ -129,8 +130,9 @@ def check_drawing() -> None:
             import stemcli.plots  # noqa: F401
     except Exception as error:
         raise OutputError(
-            f"matplotlib, which --picture needs, cannot be used ({first_line(error)}). "
-            "Try: pip install --force-reinstall matplotlib, or run it again without --picture"
+            f"matplotlib, which {option('picture')} needs, cannot be used ({first_line(error)}). "
+            "Try: pip install --force-reinstall matplotlib, or run it again without "
+            f"{option('picture')}"
         ) from error
 
 

@@ -21,7 +21,7 @@ from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, 
 from stemcli import fetch as fetch_module
 from stemcli import web
 from stemcli.fetch import LIMIT, copy_stdin, fetch, input_limit
-from stemcli.remote_path import is_web, shown_url
+from stemcli.remote_path import UrlPath, _explain_errors, is_web, refuse_password, shown_url
 from stemcli.web import WebFile, encoded_url, url_name
 from tests.full_disk import file_limit
 from tests.web_server import WebServer, content, serve, status
@@ -283,19 +283,53 @@ def test_a_stalled_download_is_interrupted_at_once(server: WebServer, target: Pa
     with pytest.raises(KeyboardInterrupt):
         fetch(server.add("/x.mp3", server.stall), target, ended)
     assert time.monotonic() - began < web.TIMEOUT / 3
+    assert target.exists()
+    server.released.set()
+    while target.exists():
+        assert time.monotonic() - began < web.TIMEOUT
+        time.sleep(0.01)
 
 
 def test_settings_of_fsspec_are_used(
     server: WebServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user who has set headers for http gets them."""
+    """A user who has set headers for http gets them; no message shows the query."""
     opened: list[str] = []
     monkeypatch.setattr("fsspec.config.conf", {"http": {"headers": {"x": "y"}}})
     blocks = lambda path: opened.append(str(path)) or iter([DATA])  # noqa: E731
     monkeypatch.setattr(fetch_module.UrlPath, "blocks", blocks)
-    fetch("http://server/x.mp3", target)
-    assert (opened, target.read_bytes()) == (["http://server/x.mp3"], DATA)
+    fetch("http://server/x.mp3?key=secret", target)
+    assert (opened, target.read_bytes()) == (["http://server/x.mp3?key=secret"], DATA)
     assert server.requests == []
+    in_bytes(len(DATA) - 1, monkeypatch)
+    target.unlink()
+    with pytest.raises(StorageError, match=r"^http://server/x\.mp3\?\.\.\. is larger than"):
+        fetch("http://server/x.mp3?key=secret", target)
+
+
+def test_a_large_song_is_refused_before_it_is_read(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blocks(path: UrlPath) -> Iterator[bytes]:
+        pytest.fail("it was read")
+
+    monkeypatch.setattr(UrlPath, "size", 1001)
+    monkeypatch.setattr(UrlPath, "blocks", blocks)
+    in_bytes(1000, monkeypatch)
+    with pytest.raises(StorageError, match=r"^s3://library/x\.mp3 is larger than"):
+        fetch("s3://library/x.mp3", target)
+    assert not target.exists()
+
+
+def test_a_key_in_a_url_is_not_shown_by_other_errors() -> None:
+    url = "http://me:pass@server/x.mp3?key=secret"
+    with pytest.raises(UsageError, match=r"^The URL http://me@server/x\.mp3\?\.\.\. was given"):
+        refuse_password(url)
+    with (
+        pytest.raises(StorageError, match=r"^http://server/x\?\.\.\. cannot be reached \(no ht"),
+        _explain_errors(UrlPath("http://server/x?key=secret")),
+    ):
+        raise OSError("no http://server/x?key=secret")
 
 
 @pytest.mark.parametrize(
@@ -312,10 +346,11 @@ def test_settings_of_fsspec_are_used(
         ("https://server", ""),
         ("https://server?file=x.mp3", ""),
         (f"https://server/{'x' * 300}.mp3", "x" * 196 + ".mp3"),
+        (f"https://server/a.{'語' * 100}", "a." + "語" * 66),
     ],
 )
 def test_the_name_in_a_url(url: str, name: str) -> None:
-    """The last case by hand: 200 bytes, so that the names of stems stay below 255."""
+    """The last two by hand: 200 bytes, so that the names of stems stay below 255."""
     assert url_name(url) == name
 
 
@@ -345,6 +380,7 @@ def test_what_a_web_address_is() -> None:
         *(True, True, False, False, False)
     ]
     assert shown_url("https://server/x.mp3#y") == "https://server/x.mp3"
+    assert shown_url("s3://bucket/what?.mp3") == "s3://bucket/what?.mp3"
 
 
 def test_standard_input_is_copied(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

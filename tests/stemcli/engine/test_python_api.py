@@ -10,6 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
@@ -175,7 +176,8 @@ LATER: dict[str, dict[str, Any]] = {
     "too many channels": {"format": "mp3", "output": "mp3"},
     "a rate that is too high": {"format": "mp3"},
     "a song that does not exist": {"song": "gone.wav"},
-    "a song that is none": {"song": "net.pth"},
+    "a file that is not a song": {"song": "net.pth"},
+    "a picture without matplotlib": {"picture": True},
     "a format that clips": {"clip_mode": "none", "depth": "auto"},
 }
 """Options that are found wrong when a song is separated."""
@@ -198,6 +200,8 @@ def test_later_errors_name_no_flag(
     if name == "a rate that is too high":  # lower rates are converted; flac cannot
         options["format"] = "flac"
         soundfile.write("song.wav", noise(2000), 800_000, "PCM_16")
+    if name == "a picture without matplotlib":
+        monkeypatch.setitem(sys.modules, "stemcli.plots", None)
     with pytest.raises(stemcli.StemError) as caught:
         stemcli.separate(chosen, on_event=sent.append, **options)
     assert "--" not in without_shell_commands(str(caught.value))
@@ -206,8 +210,8 @@ def test_later_errors_name_no_flag(
 
 
 def without_shell_commands(message: str) -> str:
-    """``message`` without commands for training, which Python has no function for."""
-    return re.sub(r"stem train( --?[a-z]+| [A-Z]+| \w+)+", "", message)
+    """``message`` without commands for what Python has no function for."""
+    return re.sub(r"(stem train|pip install)( --?[a-z-]+| [A-Z]+| \w+)+", "", message)
 
 
 def test_convert_names_its_parameters(tmp_path: Path) -> None:
@@ -232,7 +236,16 @@ def test_a_command_names_flags_in_all_threads_and_child_processes() -> None:
     assert setting(track=Verbatim("N"), model=("a", "b")) == "track=N, model=['a', 'b']"
 
 
-def test_a_file_object(tmp_path: Path) -> None:
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_file_object(tmp_path: Path, temporary: Path) -> None:
     """Seekable or not, it gives the stems of the file; temporary files are removed."""
     path = song(tmp_path / "song.wav")
     by_path = make_session(tmp_path / "path").separate_file(path)
@@ -251,6 +264,7 @@ def test_a_file_object(tmp_path: Path) -> None:
     for stem, expected in by_path.outputs.items():
         assert by_file.outputs[stem].read_bytes() == expected.read_bytes()
         assert by_pipe.outputs[stem].read_bytes() == expected.read_bytes()
+    assert files(temporary) == []
 
 
 def send(descriptor: int, data: bytes) -> None:
@@ -272,7 +286,7 @@ def test_a_file_object_that_cannot_be_used(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_url_is_downloaded(tmp_path: Path) -> None:
+def test_a_url_is_downloaded(tmp_path: Path, temporary: Path) -> None:
     """Reference: the same song as a file. Nothing stays in the temporary folder after an error."""
     path = song(tmp_path / "song.wav")
     by_path = make_session(tmp_path / "path").separate_file(path)
@@ -283,6 +297,7 @@ def test_a_url_is_downloaded(tmp_path: Path) -> None:
         assert by_url.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
         with pytest.raises(stemcli.StorageError, match="404"):
             make_session(tmp_path / "none").separate_file(server.url + "/none.wav")
+    assert files(temporary) == []
     local = make_session(tmp_path / "local").separate_file(f"file://{path}")
     assert local.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
 
