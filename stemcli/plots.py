@@ -38,8 +38,15 @@ FAINTEST_DB = -120.0
 """Sound below this level is dark, even if nothing is louder."""
 
 FALLBACK_FONTS = (
-    *("Arial Unicode MS", "Noto Sans CJK JP", "Noto Sans CJK SC", "Yu Gothic", "Hiragino Sans"),
-    *("Microsoft YaHei", "Malgun Gothic", "Apple SD Gothic Neo", "WenQuanYi Zen Hei"),
+    "Arial Unicode MS",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Yu Gothic",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "WenQuanYi Zen Hei",
 )
 """Fonts of macOS, Windows and Linux with letters that matplotlib's own font lacks."""
 

@@ -23,6 +23,7 @@ from stemcli.batch.records import Content
 from stemcli.engine.events import DownloadProgress, Event, EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
+from stemcli.engine.planned import PlannedFiles
 from stemcli.engine.publish import StagedFiles, publish_files
 from stemcli.process import finished
 from stemcli.remote_path import UrlPath, as_path
@@ -139,8 +140,7 @@ class SessionLike(Planner, Protocol):
         self,
         song: Path,
         *,
-        outputs: dict[str, Path],
-        picture: Path | None,
+        planned: PlannedFiles,
         track: str,
         replace: bool,
         ready: Ready,
@@ -184,13 +184,9 @@ class LocalExecutor:
         """See :class:`Executor`."""
         return self.session.network_seconds / self.jobs
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        return self.session.plan(song, folder=folder)
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """See :class:`~stemcli.batch.plan.Planner`."""
-        return self.session.plan_picture(song, folder=folder)
+        return self.session.plan_files(song, folder=folder)
 
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
@@ -222,12 +218,10 @@ class LocalExecutor:
         if steps:
             steps.on_start()
             steps.on_read(Content.of_readable(song.path))
-        here = self._here(task)
         with fetched(song, self._interrupted, partial(self._on_download, task.name)) as file:
             made = self.session.separate_file(
                 file,
-                outputs=here.outputs,
-                picture=here.picture,
+                planned=self._here(task),
                 track=task.name,
                 replace=replace,
                 ready=self._ready(task, steps),
@@ -259,9 +253,9 @@ class LocalExecutor:
     def _on_download(self, track: str, done: int, total: int | None) -> None:
         self.session.emit(DownloadProgress(track, done, total))
 
-    def _here(self, task: SongTask) -> SongTask:
-        """The task with the paths to which the engine writes."""
-        return task
+    def _here(self, task: SongTask) -> PlannedFiles:
+        """The files that the engine writes."""
+        return task.planned
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_tell_complete, steps) if steps else lambda files: None
@@ -284,15 +278,9 @@ class StagedExecutor(LocalExecutor):
     def __exit__(self, *error: object) -> None:
         shutil.rmtree(self._stage, ignore_errors=True)
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan(song, folder=folder)
-        return {stem: self._target_of(path) for stem, path in here.items()}
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan_picture(song, folder=folder)
-        return here and self._target_of(here)
+        return self.session.plan_files(song, folder=folder).moved(self._target_of)
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
@@ -304,9 +292,8 @@ class StagedExecutor(LocalExecutor):
             for path in self._here(task).files:
                 path.unlink(missing_ok=True)
 
-    def _here(self, task: SongTask) -> SongTask:
-        outputs = {stem: self._staged(path) for stem, path in task.outputs.items()}
-        return replace(task, outputs=outputs, picture=task.picture and self._staged(task.picture))
+    def _here(self, task: SongTask) -> PlannedFiles:
+        return task.planned.moved(self._staged)
 
     def _staged(self, path: Path) -> Path:
         return self._stage / path.relative_to(self._target)

@@ -25,6 +25,7 @@ from stemcli.batch.run import separate_songs
 from stemcli.engine.checks import known_outputs
 from stemcli.engine.events import Event, EventHandler, TrackFinished
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 
 BLOCK = 2**20  # bytes
 SHOWN = "standard output"
@@ -108,12 +109,12 @@ def separate_to_pipe(
 class _PipeExecutor(LocalExecutor):
     """Separates a song into a single stem, in a temporary folder."""
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        paths = super().plan(song, folder=folder)
-        if len(paths) > 1:
-            raise _several(tuple(paths))
-        return paths
+        planned = super().plan_files(song, folder=folder)
+        if len(planned.stems) > 1:
+            raise _several(tuple(planned.stems))
+        return planned
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; an error names the variable for the temporary folder."""

@@ -153,9 +153,10 @@ def _decide(
 
 def _edited(task: SongTask, entry: JournalEntry) -> str:
     """Which file was edited and is kept; empty if none was."""
-    if any(_is_edited(entry, path) for path in task.outputs.values()):
+    if any(_is_edited(entry, path) for path in task.planned.stems.values()):
         return EDITED
-    is_edited = task.picture is not None and _is_edited(entry, task.picture)
+    picture = task.planned.picture
+    is_edited = picture is not None and _is_edited(entry, picture)
     return EDITED_PICTURE if is_edited else ""
 
 
@@ -175,17 +176,18 @@ def _why_again(task: SongTask, entry: JournalEntry, settings: str) -> str:
         return "the song changed"
     if entry.settings != settings:
         return _difference(json.loads(entry.settings), json.loads(settings))
-    if not all(path in entry.outputs and is_there(path) for path in task.outputs.values()):
+    if not all(path in entry.outputs and is_there(path) for path in task.planned.stems.values()):
         return "stems are missing"
     return "" if _has_picture(task, entry) else "the picture is missing"
 
 
 def _has_picture(task: SongTask, entry: JournalEntry) -> bool:
     """Whether the picture, if one is asked for, shows the stems of the last attempt."""
-    if task.picture is None:
+    picture = task.planned.picture
+    if picture is None:
         return True
-    output = entry.outputs.get(task.picture)
-    return bool(output and output.attempt == entry.attempts and is_there(task.picture))
+    output = entry.outputs.get(picture)
+    return bool(output and output.attempt == entry.attempts and is_there(picture))
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ class _BatchRun:
         if isinstance(event, Notice):
             self.notices.setdefault(event.track, []).append(event.message)
         if isinstance(event, TrackFinished):
-            outputs, picture = self.tasks[event.track].spelled()
+            outputs, picture = self.tasks[event.track].planned.spelled()
             event = replace(event, outputs=outputs, picture=picture)
         if not isinstance(event, TrackFailed):
             self.emit(event)
@@ -266,5 +266,5 @@ class _JournalCallbacks:
 
 
 def _report(task: SongTask, outcome: Outcome, message: str, **measured: Any) -> TrackReport:
-    outputs, picture = task.spelled() if outcome != "failed" else ({}, None)
+    outputs, picture = task.planned.spelled() if outcome != "failed" else ({}, None)
     return TrackReport(task.song.shown, outcome, message, outputs, picture=picture, **measured)

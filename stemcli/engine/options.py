@@ -30,7 +30,7 @@ FORMAT_FIELDS = frozenset({"format", "depth", "bitrate", "quality", "clip_mode"}
 
 Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 Depth = Literal["auto", "16", "24", "32f"]
-Precisions = Literal["auto", "fp32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 ClipMode = Literal["rescale", "clamp", "none"]
 Existing = Literal["refuse", "skip", "overwrite"]
 Name = str | os.PathLike[str]
@@ -49,7 +49,7 @@ class OptionFields(TypedDict, total=False):
     seed: int
     batch_size: int
     device: str | torch.device
-    precision: Precisions
+    precision: PrecisionName
     track: int | None
     fall_back_to_only_track: bool
     start: float | None
@@ -145,7 +145,7 @@ class Options(Config):
     seed: int = 0
     batch_size: int = 0
     device: str = "auto"
-    precision: Precisions = "auto"
+    precision: PrecisionName = "auto"
     track: int | None = None
     fall_back_to_only_track: bool = False
     start: float | None = None
@@ -213,7 +213,8 @@ class Options(Config):
     @classmethod
     def words(cls) -> Mapping[Any, str]:
         """How messages name types."""
-        return WORDS if names_flags() else PYTHON_WORDS
+        words = WORDS if names_flags() else PYTHON_WORDS
+        return {**words, tuple[str, ...]: "a name or a list of names"}
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -38,7 +38,8 @@ from stemcli.engine.events import (
 from stemcli.engine.inputs import Song, on_disk
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import OptionFields, Options
-from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
+from stemcli.engine.outputs import Ready
+from stemcli.engine.planned import PlannedFiles, plan_files
 from stemcli.engine.publish import bring_back_older
 from stemcli.engine.reserved import must_skip, reserved
 from stemcli.engine.song import Result, SongJob
@@ -49,8 +50,16 @@ T = TypeVar("T")
 
 
 ELSEWHERE = frozenset(
-    {"batch_size", "device", "existing", "filename", "fall_back_to_only_track", "output", "stems"}
-    | {"picture"}
+    {
+        "batch_size",
+        "device",
+        "existing",
+        "fall_back_to_only_track",
+        "filename",
+        "output",
+        "picture",
+        "stems",
+    }
 )
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
@@ -150,20 +159,7 @@ class Session:
             FfmpegMissingError: the format needs ffmpeg, which is missing.
             UsageError: ``song`` is no path, or ``folder`` leaves the output folder.
         """
-        options, path, where = self.options, named_path(song), self._folder(folder)
-        if is_url(options.output):
-            raise OutputError(
-                f"{options.output} is a URL, to which only the commands can write. Choose a folder"
-            )
-        require_encoder(options.output_format())
-        return plan_outputs(
-            path,
-            self.stems,
-            template=options.filename,
-            folder=where,
-            extension=options.output_format().extension,
-            model=self.ensemble.name,
-        )
+        return self.plan_files(song, folder=folder).stems
 
     def plan_picture(
         self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
@@ -172,8 +168,22 @@ class Session:
 
         Takes and raises what :meth:`plan` takes and raises.
         """
-        path, where = named_path(song), self._folder(folder)
-        return plan_picture(path, self.options, folder=where, model=self.ensemble.name)
+        return self.plan_files(song, folder=folder).picture
+
+    def plan_files(
+        self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
+    ) -> PlannedFiles:
+        """Return the paths of all files of ``song``.
+
+        Takes and raises what :meth:`plan` takes and raises.
+        """
+        options, path, where = self.options, named_path(song), self._folder(folder)
+        if is_url(options.output):
+            raise OutputError(
+                f"{options.output} is a URL, to which only the commands can write. Choose a folder"
+            )
+        require_encoder(options.output_format())
+        return plan_files(path, self.stems, options, folder=where, model=self.ensemble.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -196,8 +206,7 @@ class Session:
         folder: str | os.PathLike[str] | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
-        outputs: dict[str, Path] | None = None,
-        picture: Path | None = None,
+        planned: PlannedFiles | None = None,
         track: str = "",
     ) -> Result:
         """Separate a file into files; they get their final names only when all are complete.
@@ -210,8 +219,7 @@ class Session:
             folder: sub-folder of the output folder, to mirror a tree.
             replace: whether to replace existing stems, regardless of the options.
             ready: called with the temporary and final path of every file when all are complete.
-            outputs: stem name to path; those of :meth:`plan` if None.
-            picture: path of the picture, if ``outputs`` are given; None for no picture.
+            planned: the files to write; those of :meth:`plan_files` if None.
             track: name of the song in events; its file name, below ``folder``, if empty.
 
         Raises:
@@ -220,7 +228,7 @@ class Session:
         """
         request = file_request(song, name, folder, replace)
         request = dataclasses.replace(
-            request, ready=ready, track=track or request.track, outputs=outputs, picture=picture
+            request, ready=ready, track=track or request.track, planned=planned
         )
         with self._calling() as call:
             return self._separate_file(call, request)
@@ -324,28 +332,26 @@ class Session:
 
     def _separate_path(self, call: Call, song: Path, request: FileRequest) -> Result:
         networks = self._load_networks(call)
-        outputs, picture = request.outputs, request.picture
-        if not outputs:
-            outputs = self.plan(song, folder=request.folder)
-            picture = self.plan_picture(song, folder=request.folder)
-        files = [*outputs.values(), *filter(None, [picture])]
-        with reserved(files):
-            bring_back_older(files)
-            if not request.replace and must_skip(files, self.options.existing):
+        planned = request.planned
+        if planned is None:
+            planned = self.plan_files(song, folder=request.folder)
+        with reserved(planned.files):
+            bring_back_older(planned.files)
+            if not request.replace and must_skip(planned.files, self.options.existing):
                 call.emit(TrackSkipped(request.track, "all stems exist"))
-                return Result(outputs, skipped=True, picture=picture)
+                return Result(planned.stems, skipped=True, picture=planned.picture)
             return SongJob(
-                song,
-                outputs,
-                lambda work: self._on_device(work, call),
-                self.options,
-                request.track,
-                call.emit,
-                request.ready,
-                call.interrupted,
-                self._sent_notices,
-                networks.needs_peak_level,
-                picture,
+                song=song,
+                paths=planned.stems,
+                on_device=lambda work: self._on_device(work, call),
+                options=self.options,
+                track=request.track,
+                on_event=call.emit,
+                ready=request.ready,
+                interrupted=call.interrupted,
+                sent_notices=self._sent_notices,
+                needs_peak_level=networks.needs_peak_level,
+                picture=planned.picture,
             ).run()
 
     def _separate_array(

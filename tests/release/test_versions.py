@@ -101,7 +101,7 @@ def test_actions_are_pinned_and_permissions_minimal(name: str) -> None:
 
 
 def test_all_systems_and_versions_of_python_are_tested() -> None:
-    """The classifiers list the versions, the issue the systems."""
+    """The classifiers list the versions; the systems are written here."""
     jobs = WORKFLOWS["tests"]["jobs"]
     known = sorted(
         line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)

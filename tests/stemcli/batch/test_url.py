@@ -22,6 +22,7 @@ from stemcli.batch.plan import SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import DownloadProgress, Event, TrackFinished
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 from stemcli.engine.tag_fields import tag_values
 from stemcli.fetch import fetch
 from stemcli.remote_path import UrlPath, absolute, as_path, real
@@ -168,7 +169,7 @@ def test_an_error_of_the_disk_names_the_temporary_folder(kind: str, tmp_path: Pa
             "stdin": LibrarySong(path, origin="stdin"),
             "url": LibrarySong(tmp_path / "a.mp3", url=url, origin=url),
         }
-        task = SongTask(songs[kind], {"vocals": tmp_path / "vocals.wav"})
+        task = SongTask(songs[kind], PlannedFiles({"vocals": tmp_path / "vocals.wav"}))
         with _PipeExecutor(session, 1) as executor:
             (result,) = executor.run([task], replace=False, callbacks=lambda task: None)
     assert isinstance(result.error, OutputError)
@@ -190,7 +191,7 @@ def test_the_progress_of_a_download_is_an_event(tmp_path: Path) -> None:
         url = server.add("/a.mp3", server.in_halves(b"good" * BLOCK))
         song = LibrarySong(tmp_path / "a.mp3", url=url)
         executor = open_fake(Options(output=str(tmp_path)), on_event, 1)
-        task = SongTask(song, executor.plan(song.path))
+        task = SongTask(song, executor.plan_files(song.path))
         [*executor.run([task], replace=False, callbacks=lambda task: None)]
     assert events[0] == DownloadProgress("a.mp3", 2 * BLOCK, 4 * BLOCK)
     assert isinstance(events[-1], TrackFinished)

@@ -58,7 +58,7 @@ def test_values_of_other_types_become_plain(given: Any, plain: dict[str, Any]) -
         ({"stems": "a, b"}, "stems takes a list of names; use stems=['a', 'b']"),
         ({"output": 3}, "output must be a string, found 3"),
         ({"output": None}, "output must be a string, found None"),
-        ({"stems": [3]}, "stems must be a list, each a string, found (3,)"),
+        ({"stems": [3]}, "stems must be a name or a list of names, found (3,)"),
         ({"output": "a\0b"}, "output has a null character"),
         ({"filename": "a\0{stem}.{ext}"}, "filename has a null character"),
         ({"picture": 1}, "picture must be True or False, found 1"),
