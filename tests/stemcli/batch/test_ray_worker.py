@@ -52,7 +52,9 @@ class ActorHarness:
 
     def task(self, name: str = "a.mp3", content: str = "good") -> SongTask:
         (song,) = make_songs(self.folder / "in", name, content=content)
-        return SongTask(LibrarySong(song, Path("x")), PlannedFiles({}))
+        place = self.folder / "out/x" / song.stem
+        stems = {stem: place / f"{stem}.wav" for stem in ("vocals", "instrumental")}
+        return SongTask(LibrarySong(song, Path("x")), PlannedFiles(stems))
 
     def separate(self, task: SongTask) -> Iterator[Message]:
         return self.actor.separate(task, replace=False)
