@@ -45,8 +45,6 @@ PANEL_INCHES, LOWEST_PANEL_INCHES, MOST_INCHES = 2.4, 0.5, 100.0
 TITLE_SHARE, LABEL_SHARE = 0.94, 0.87
 """Largest part of the width that a title or a label of a panel takes; longer ones are cut."""
 
-TICKS_HZ = {100: "100 Hz", 1000: "1 kHz", 10_000: "10 kHz"}
-
 STEPS = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 """Seconds between two labels of the time axis."""
 
@@ -147,7 +145,7 @@ def draw_song(
         frames: length of the song.
         sample_rate: in Hz.
     """
-    from stemcli.plots import FAINTEST_DB, draw_levels, font_families, styled
+    from stemcli.plots import FAINTEST_DB, draw_levels, font_families, label_frequencies, styled
 
     levels = [spectrogram.levels() for _, spectrogram in panels]
     top = max(FAINTEST_DB, *(level.max() for level in levels))
@@ -155,11 +153,9 @@ def draw_song(
         figure, all_axes = _grid(len(panels))
         fonts = font_families()
         for axes, (label, spectrogram), level in zip(all_axes, panels, levels, strict=True):
-            first = spectrogram.first_seconds
-            last = first + level.shape[1] * spectrogram.column_seconds
-            image = draw_levels(axes, level, top, (first, last), sample_rate)
+            image = draw_levels(axes, level, top, spectrogram.span_seconds, sample_rate)
             _fit(axes.set_title("", fontsize=11, family=fonts), label, LABEL_SHARE)
-            _label_frequencies(axes, sample_rate)
+            label_frequencies(axes, sample_rate)
         _label_time(axes, max(1, frames) / sample_rate)
         _draw_bar(figure, image)
         x, y = LEFT_INCHES / WIDTH_INCHES, 1 - 0.1 / figure.get_figheight()
@@ -196,16 +192,6 @@ def _draw_bar(figure: Figure, image: AxesImage) -> None:
     place = (above.x1 + 0.01, below.y0, 0.01, above.y1 - below.y0)
     bar = figure.colorbar(image, cax=figure.add_axes(place), label="dBFS")
     bar.outline.set_visible(False)
-
-
-def _label_frequencies(axes: Axes, sample_rate: int) -> None:
-    """Label powers of 10, and mark the numbers between them."""
-    highest = sample_rate / 2
-    shown = {np.log10(hz): text for hz, text in TICKS_HZ.items() if hz < highest}
-    between = [digit * 10**power for power in range(1, 6) for digit in range(2, 10)]
-    axes.set_yticks([*shown], [*shown.values()])
-    axes.set_yticks(np.log10([hz for hz in between if hz < highest]), minor=True)
-    axes.set_ylim(axes.images[0].get_extent()[2:])
 
 
 def _label_time(axes: Axes, end: float) -> None:
