@@ -16,13 +16,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from model_zoo.errors import EncodeError, OutputError
+from model_zoo.errors import EncodeError
 from model_zoo.files import replace_file
-from model_zoo.option_names import option, setting
+from model_zoo.option_names import setting
 from stemcli.audio.encoders import Sink, encoder_notice, open_sink
 from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
-from stemcli.audio.write_errors import write_advice
+from stemcli.audio.write_errors import explain_write_errors
 
 Block = NDArray[np.float32]
 
@@ -131,16 +131,13 @@ class AudioWriter:
     @contextmanager
     def _explain_write_errors(self) -> Iterator[None]:
         """Turn errors of the file system and libsndfile into one sentence."""
-        try:
-            yield
-        except (OSError, soundfile.LibsndfileError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            if getattr(error, "code", None) == SYSTEM_ERROR:
+        with explain_write_errors(self.path):
+            try:
+                yield
+            except soundfile.LibsndfileError as error:
+                is_of_system = error.code == SYSTEM_ERROR
                 reason = "the disk is full or write permission is missing"
-            known = error if isinstance(error, OSError) else OSError()
-            elsewhere = f"Use {option('output')} with another folder"
-            advice = write_advice(self.path, known, elsewhere)
-            raise OutputError(f"{self.path} cannot be written ({reason}). {advice}") from error
+                raise OSError(reason if is_of_system else str(error)) from error
 
 
 def open_writer(

@@ -112,6 +112,18 @@ def test_all_systems_and_versions_of_python_are_tested() -> None:
     assert "bash .ci/run" in str(steps(WORKFLOWS["tests"]))
 
 
+def test_slow_tests_run_every_week() -> None:
+    """Their files exist and hold slow tests."""
+    workflow = WORKFLOWS["weekly"]
+    (schedule,) = workflow[True]["schedule"]  # YAML 1.1 reads "on" as true
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", schedule["cron"])
+    run = " ".join(step.get("run", "") for step in steps(workflow))
+    files = re.findall(r"tests/[\w/]+\.py", run)
+    assert len(files) == 3
+    assert all("pytest.mark.slow" in (ROOT / name).read_text("utf-8") for name in files)
+    assert "pytest -m slow" in run
+
+
 @pytest.mark.parametrize("job", ["publish", "publish-image"])
 def test_publishing_waits_for_the_owner(job: str) -> None:
     """Nothing is published before the owner has set a variable and an environment."""
