@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
+from stemcli.printable import is_web, shown_url
 from stemcli.process import POLL
-from stemcli.remote_path import UrlPath, is_web, shown_url
+from stemcli.remote_path import UrlPath
 
 LIMIT = "STEM_INPUT_LIMIT"
-"""Environment variable with the largest song that is downloaded or read from standard input."""
+"""Environment variable with the largest song that is copied from elsewhere, in GiB."""
 
 DEFAULT_LIMIT = 4.0
 """GiB; four hours of stereo at 24 bit and 44.1 kHz have 3.5 GiB."""

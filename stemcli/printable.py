@@ -148,6 +148,22 @@ def _is_control(character: str) -> bool:
     return unicodedata.category(character) in CONTROL and character not in KEPT
 
 
+def is_web(text: str) -> bool:
+    """Whether ``text`` is a URL with the scheme http or https."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+def shown_url(url: str) -> str:
+    """The URL for messages and reports; of a web address, without its query, which may hold a key.
+
+    In other URLs a question mark is a part of the name.
+    """
+    if not is_web(url):
+        return url
+    address, mark, _ = url.partition("#")[0].partition("?")
+    return f"{address}?..." if mark else address
+
+
 def counted(count: int, noun: str) -> str:
     """``no songs``, ``1 song``, ``1,200 songs``."""
     return f"{count:,} {noun}" if count == 1 else f"{f'{count:,}' if count else 'no'} {noun}s"

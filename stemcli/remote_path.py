@@ -23,6 +23,7 @@ from model_zoo.errors import (
     first_line,
 )
 from model_zoo.option_names import option
+from stemcli.printable import shown_url
 
 if TYPE_CHECKING:
     Base = Path
@@ -162,22 +163,6 @@ class UrlPath(Base):
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """The beginning of a URL; one letter is a drive of Windows, as in ``C://Music``."""
-
-
-def is_web(text: str) -> bool:
-    """Whether ``text`` is a URL with the scheme http or https."""
-    return text[:8].lower().startswith(("http://", "https://"))
-
-
-def shown_url(url: str) -> str:
-    """The URL for messages and reports; of a web address, without its query, which may hold a key.
-
-    In other URLs a question mark is a part of the name.
-    """
-    if not is_web(url):
-        return url
-    address, mark, _ = url.partition("#")[0].partition("?")
-    return f"{address}?..." if mark else address
 
 
 def is_url(text: str) -> bool:

@@ -24,9 +24,8 @@ from urllib.request import (
 )
 
 from model_zoo.errors import StorageError, UsageError, first_line
-from stemcli.printable import cut_name, portable, portable_name
+from stemcli.printable import cut_name, portable, portable_name, shown_url
 from stemcli.process import Closing
-from stemcli.remote_path import shown_url
 
 TIMEOUT = 30.0
 """Seconds without an answer or data until a download fails."""

@@ -338,14 +338,7 @@ def open_local(
 
 @contextmanager
 def naming_tmpdir(another: str) -> Iterator[None]:
-    """Add the variable that chooses another temporary folder to errors about files in it.
-
-    Args:
-        another: what the variable chooses.
-
-    Raises:
-        OutputError: was raised inside.
-    """
+    """Add to errors of writing that TMPDIR chooses ``another`` temporary folder."""
     try:
         yield
     except OutputError as error:

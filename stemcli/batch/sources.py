@@ -19,8 +19,8 @@ from stemcli.engine.checks import check_request
 from stemcli.engine.options import Options
 from stemcli.engine.tag_fields import used_tag_fields
 from stemcli.fetch import STDIN_NAME, copy_stdin, fetch, input_limit
-from stemcli.printable import portable
-from stemcli.remote_path import absolute, as_path, is_web, refuse_password, shown_url
+from stemcli.printable import is_web, portable, shown_url
+from stemcli.remote_path import absolute, as_path, refuse_password
 from stemcli.streams import STANDARD_STREAM
 from stemcli.web import encoded_url, url_name
 

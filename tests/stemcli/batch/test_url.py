@@ -25,7 +25,7 @@ from stemcli.engine.options import Options
 from stemcli.engine.planned import PlannedFiles
 from stemcli.engine.tag_fields import tag_values
 from stemcli.fetch import fetch
-from stemcli.remote_path import UrlPath, absolute, as_path, real
+from stemcli.remote_path import UrlPath, _explain_errors, absolute, as_path, real, refuse_password
 from stemcli.web import BLOCK
 from tests.audio_files import ffmpeg
 from tests.stemcli.batch.bucket import get, put
@@ -56,6 +56,17 @@ def test_a_password_in_an_address_is_refused() -> None:
     with pytest.raises(UsageError, match=r"sftp://me@host/x was given with a password") as caught:
         as_path("sftp://me:secret@host/x")
     assert "secret" not in str(caught.value)
+
+
+def test_a_key_in_a_url_is_not_shown_by_other_errors() -> None:
+    url = "http://me:pass@server/x.mp3?key=secret"
+    with pytest.raises(UsageError, match=r"^The URL http://me@server/x\.mp3\?\.\.\. was given"):
+        refuse_password(url)
+    with (
+        pytest.raises(StorageError, match=r"^http://server/x\?\.\.\. cannot be reached \(no ht"),
+        _explain_errors(UrlPath("http://server/x?key=secret")),
+    ):
+        raise OSError("no http://server/x?key=secret")
 
 
 @pytest.mark.parametrize(
