@@ -99,13 +99,20 @@ def test_an_edited_stem_counts_as_edited_after_a_failed_overwrite(
 STEMS = ("vocals", "instrumental")
 
 
-def kill_between_renames(library: Library, broken: tuple[str, ...], renamed: str = "") -> None:
+def kill_between_renames(
+    library: Library,
+    broken: tuple[str, ...],
+    set_aside: str = "vocals",
+    *,
+    is_renamed: bool = False,
+) -> None:
     """The state of the disk after a kill between the renames.
 
     Args:
         library: whose first song was being separated again.
         broken: stems that the disk did not have yet when the power failed.
-        renamed: the stem that has its new file already; before it, the old vocals were set aside.
+        set_aside: the stem whose older file was set aside.
+        is_renamed: whether that stem has its new file already.
     """
     paths = {stem: library.out / f"c/{stem}.wav" for stem in STEMS}
     files = {stem: beside(path) for stem, path in paths.items()}
@@ -117,9 +124,9 @@ def kill_between_renames(library: Library, broken: tuple[str, ...], renamed: str
             temporary.write_text(f"new {stem}")
         rows = [(files[stem], path, Content.of(files[stem])) for stem, path in paths.items()]
         journal.ready("c.mp3", rows)
-    paths["vocals"].replace(aside(paths["vocals"]))
-    if renamed:
-        files[renamed].replace(paths[renamed])
+    paths[set_aside].replace(aside(paths[set_aside]))
+    if is_renamed:
+        files[set_aside].replace(paths[set_aside])
     for stem in broken:
         files[stem].write_text("")
 
@@ -132,12 +139,13 @@ def test_a_run_that_was_killed_between_two_renames(library: Library) -> None:
 
 
 @pytest.mark.parametrize("broken", [STEMS, ("instrumental",), ("vocals",)], ids="+".join)
+@pytest.mark.parametrize("set_aside", STEMS)
 def test_an_older_stem_without_a_newer_one_comes_back(
-    broken: tuple[str, ...], library: Library
+    set_aside: str, broken: tuple[str, ...], library: Library
 ) -> None:
     """The other stem cannot be told from an edited one, so the song is kept as it was."""
     before = texts(library)
-    kill_between_renames(library, broken)
+    kill_between_renames(library, broken, set_aside)
     library.run()
     assert texts(library) == before
 
@@ -145,13 +153,13 @@ def test_an_older_stem_without_a_newer_one_comes_back(
 def test_a_newer_stem_without_the_others_makes_room_for_the_older_one(library: Library) -> None:
     """Law: after a run, the stems of a song are of one separation."""
     before = texts(library)
-    kill_between_renames(library, ("instrumental",), renamed="vocals")
+    kill_between_renames(library, ("instrumental",), is_renamed=True)
     library.run()
     assert texts(library) == before
 
 
 def test_a_newer_stem_that_was_edited_is_kept(library: Library) -> None:
-    kill_between_renames(library, ("instrumental",), renamed="vocals")
+    kill_between_renames(library, ("instrumental",), is_renamed=True)
     change(library, "out/c/vocals.wav", "a better mix")
     library.run()
     assert texts(library)["vocals.wav"] == "a better mix"
