@@ -27,7 +27,7 @@ def released(root: Path) -> list[str]:
 
 
 def problems(tag: str, root: Path) -> list[str]:
-    """Everything that forbids to release a tag."""
+    """Reasons not to release a tag."""
     number, found = version(root), []
     if tag != f"v{number}":
         found.append(f"The tag is {tag}, but pyproject.toml has version {number}: use v{number}")

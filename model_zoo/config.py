@@ -190,7 +190,7 @@ def _words(hint: Any, words: Mapping[Any, str]) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_words(arg, words) for arg in args)
     if origin is tuple:
-        return f"a list, each {_words(args[0], words)}"
+        return words.get(hint) or f"a list, each {_words(args[0], words)}"
     if origin is dict and args[1] is not Any:
         return f"keys with values, each {_words(args[1], words)}"
     if origin is dict or _is_config(hint):

@@ -216,9 +216,11 @@ def require_package(package: str, extra: str) -> None:
         raise MissingExtraError(package, extra)
 
 
-def first_line(error: BaseException) -> str:
-    """First line of an error from another package; the name of its class if it has no message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+def first_line(error: object) -> str:
+    """First line of a text or an error; the name of the class of an error without a message."""
+    lines = str(error).strip().splitlines()
+    empty = type(error).__name__ if isinstance(error, BaseException) else ""
+    return (lines or [empty])[0].rstrip(".")
 
 
 def _restored(kind: type[StemError], args: tuple[Any, ...], values: dict[str, Any]) -> StemError:

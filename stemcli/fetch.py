@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
+from stemcli.printable import is_web, shown_url
 from stemcli.process import POLL
 from stemcli.remote_path import UrlPath
 
 LIMIT = "STEM_INPUT_LIMIT"
-"""Environment variable with the largest song that is downloaded or read from standard input."""
+"""Environment variable with the largest song that is copied from elsewhere, in GiB."""
 
 DEFAULT_LIMIT = 4.0
 """GiB; four hours of stereo at 24 bit and 44.1 kHz have 3.5 GiB."""
 
-STDIN = "stdin"
+STDIN_NAME = "stdin"
 """Name of the song that is read from standard input."""
 
 BLOCK = 2**20  # bytes
@@ -40,7 +41,7 @@ class Download:
 
     Attributes:
         done: bytes that were written.
-        size: of the file; None as long as it is unknown.
+        size: of the file; None while unknown.
         stop: when it is set, the download ends with its next block.
     """
 
@@ -78,7 +79,8 @@ def fetch(
 
     Args:
         url: of one file.
-        target: where to write; nothing is left there after an error.
+        target: where to write; nothing is left there after an error. After an interruption a
+            thread may have the file open until it receives its next block and removes the file.
         ended: when it is set, the function stops at once with a KeyboardInterrupt, even if the
             server does not answer.
         report: called several times a second while the download goes on, in this thread.
@@ -108,7 +110,7 @@ def fetch(
         download.stop.set()
 
 
-def spool(stream: BinaryIO, target: Path) -> None:
+def copy_stdin(stream: BinaryIO, target: Path) -> None:
     """Copy standard input to a new file.
 
     Args:
@@ -134,31 +136,33 @@ def spool(stream: BinaryIO, target: Path) -> None:
 
 
 def _fetch(url: str | UrlPath, target: Path, download: Download) -> str:
-    from stemcli.web import WebFile, is_web, shown_url  # which loads OpenSSL
+    from stemcli.web import WebFile  # which loads OpenSSL
 
     text = str(url)
+    shown = shown_url(text)
     if is_web(text) and not _is_configured(text):
         with WebFile(text) as file:
             download.size = file.size
-            _require_small(file.size or 0, shown_url(text))
-            _save(file.blocks(), target, shown_url(text), download)
+            require_small(file.size or 0, shown)
+            _save(file.blocks(), target, shown, download)
             return file.name
     path = UrlPath(text)
     with suppress(StorageError, OSError):  # some servers give files, but not their sizes
         download.size = path.size or None
+    require_small(download.size or 0, shown)
     try:
-        _save(path.blocks(), target, text, download)
+        _save(path.blocks(), target, shown, download)
     except FileNotFoundError as error:
-        raise DecodeError(f"There is no file at {text}. Check the URL") from error
+        raise DecodeError(f"There is no file at {shown}. Check the URL") from error
     return ""
 
 
 def _save(blocks: Iterable[bytes], target: Path, source: str, download: Download) -> None:
     """Write blocks to a new file, which is removed after an error."""
     try:
-        with explain_full_disk(target, source), target.open("xb") as file:
+        with explain_copy_errors(target, source), target.open("xb") as file:
             for block in blocks:
-                _require_small(download.done + len(block), source)
+                require_small(download.done + len(block), source)
                 if download.stop.is_set():
                     raise KeyboardInterrupt
                 download.done += file.write(block)
@@ -167,7 +171,16 @@ def _save(blocks: Iterable[bytes], target: Path, source: str, download: Download
         raise
 
 
-def _require_small(size: int, source: str) -> None:
+def require_small(size: int, source: str) -> None:
+    """Refuse a song that is larger than :func:`input_limit`.
+
+    Args:
+        size: in bytes, so far or of the whole song.
+        source: name of the song, for the message.
+
+    Raises:
+        StorageError: it is larger.
+    """
     limit = input_limit()
     if size > limit:
         raise StorageError(
@@ -188,7 +201,7 @@ def _stdin_blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 @contextmanager
-def explain_full_disk(target: Path, source: str) -> Iterator[None]:
+def explain_copy_errors(target: Path, source: str) -> Iterator[None]:
     """Name the song and the temporary folder if a copy cannot be written.
 
     Args:

@@ -37,9 +37,19 @@ RANGE_DB = 80.0
 FAINTEST_DB = -120.0
 """Sound below this level is dark, even if nothing is louder."""
 
+TICKS_HZ = {100: "100 Hz", 1000: "1 kHz", 10_000: "10 kHz"}
+"""Frequencies with a label, and the labels."""
+
 FALLBACK_FONTS = (
-    *("Arial Unicode MS", "Noto Sans CJK JP", "Noto Sans CJK SC", "Yu Gothic", "Hiragino Sans"),
-    *("Microsoft YaHei", "Malgun Gothic", "Apple SD Gothic Neo", "WenQuanYi Zen Hei"),
+    "Arial Unicode MS",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Yu Gothic",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "WenQuanYi Zen Hei",
 )
 """Fonts of macOS, Windows and Linux with letters that matplotlib's own font lacks."""
 
@@ -92,6 +102,16 @@ def draw_levels(
         aspect="auto",
         extent=(*seconds, low, high),
     )
+
+
+def label_frequencies(axes: Axes, sample_rate: int) -> None:
+    """Label powers of 10 beside a drawn spectrogram, and mark the numbers between them."""
+    highest = sample_rate / 2
+    shown = {np.log10(hz): text for hz, text in TICKS_HZ.items() if hz < highest}
+    between = [digit * 10**power for power in range(1, 6) for digit in range(2, 10)]
+    axes.set_yticks([*shown], [*shown.values()])
+    axes.set_yticks(np.log10([hz for hz in between if hz < highest]), minor=True)
+    axes.set_ylim(axes.images[0].get_extent()[2:])
 
 
 def to_png(figure: Figure) -> bytes:

@@ -36,7 +36,14 @@ ON_WINDOWS = os.name == "nt"
 LONGEST_NAME = 255
 """Bytes of a file or folder name in UTF-8, as on ext4, XFS and Btrfs; others allow as many."""
 
-RESERVED = re.compile(r'[<>:"/\\|?*]')
+LONGEST_SONG_NAME = LONGEST_NAME - 55
+"""Bytes of the name of a downloaded song, so that the names of its stems are valid too."""
+
+LONGEST_ENDING = 12
+"""Bytes of an extension with its dot; a longer one is a part of the name."""
+
+RESERVED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+"""Characters that Windows refuses in names."""
 
 JOINERS = "\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-15}\N{VARIATION SELECTOR-16}"
 
@@ -67,8 +74,7 @@ def portable(text: str) -> str:
 def portable_name(name: str) -> str:
     """Replace a leading and a trailing dot, and reserved device names (``NUL.wav``)."""
     name = re.sub(r"^\.|\.$", "_", name.strip())
-    base, dot, rest = name.partition(".")
-    return f"{base.rstrip()}_{dot}{rest}" if is_reserved_on_windows(name) else name
+    return _without_device(name)
 
 
 def byte_length(text: str) -> int:
@@ -92,8 +98,21 @@ def valid_name(part: str) -> str:
     """
     if not ON_WINDOWS:
         return part
-    valid = re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).rstrip(". ") or "_"
-    return f"_{valid}" if is_reserved_on_windows(valid) else valid
+    return _without_device(RESERVED.sub("_", part).rstrip(". ") or "_")
+
+
+def copy_name(name: str) -> str:
+    """The name of a copy of the file ``name``: valid on this system, and not too long."""
+    return cut_name(valid_name(name_part(name)))
+
+
+def cut_name(name: str) -> str:
+    """Shorten a file name to :data:`LONGEST_SONG_NAME` bytes; its extension stays."""
+    if byte_length(name) <= LONGEST_SONG_NAME:
+        return name
+    dot = name.rfind(".")
+    ending = name[dot:] if dot > 0 and byte_length(name[dot:]) <= LONGEST_ENDING else ""
+    return cut(name.removesuffix(ending), LONGEST_SONG_NAME - byte_length(ending)) + ending
 
 
 def cell(text: str) -> str:
@@ -107,6 +126,12 @@ def cell(text: str) -> str:
     return f"'{shown}" if is_formula else shown
 
 
+def _without_device(name: str) -> str:
+    """``name``, with an underscore if Windows reserves it: ``NUL_.wav``."""
+    base, dot, rest = name.partition(".")
+    return f"{base.rstrip()}_{dot}{rest}" if is_reserved_on_windows(name) else name
+
+
 def _continues(pair: str) -> bool:
     """Whether the second character belongs to the first one; False if there is no second one."""
     if len(pair) < 2:
@@ -117,6 +142,22 @@ def _continues(pair: str) -> bool:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in CONTROL and character not in KEPT
+
+
+def is_web(text: str) -> bool:
+    """Whether ``text`` is a URL with the scheme http or https."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+def shown_url(url: str) -> str:
+    """The URL for messages and reports; of a web address, without its query, which may hold a key.
+
+    In other URLs a question mark is a part of the name.
+    """
+    if not is_web(url):
+        return url
+    address, mark, _ = url.partition("#")[0].partition("?")
+    return f"{address}?..." if mark else address
 
 
 def counted(count: int, noun: str) -> str:

@@ -22,7 +22,7 @@ from model_zoo.errors import OutputError
 from model_zoo.files import has_home, temporary_home
 
 POLL = 0.1
-"""Seconds between looks; Ctrl-C takes that long on Windows."""
+"""Seconds between checks; Ctrl-C takes that long on Windows."""
 
 T = TypeVar("T")
 

@@ -23,6 +23,7 @@ from model_zoo.errors import (
     first_line,
 )
 from model_zoo.option_names import option
+from stemcli.printable import shown_url
 
 if TYPE_CHECKING:
     Base = Path
@@ -191,9 +192,9 @@ def refuse_password(url: str) -> None:
     try:
         password = urlsplit(url).password
     except ValueError as error:
-        raise UsageError(f"{url} is not a valid URL ({first_line(error)})") from error
+        raise UsageError(f"{shown_url(url)} is not a valid URL ({first_line(error)})") from error
     if password:
-        shown = url.replace(f":{password}@", "@")
+        shown = shown_url(url).replace(f":{password}@", "@")
         raise UsageError(
             f"The URL {shown} was given with a password. Leave it out and put it into the "
             "configuration of fsspec; see docs/libraries.md"
@@ -308,7 +309,9 @@ def _explain_errors(path: UrlPath) -> Iterator[None]:
     except (StorageError, MissingExtraError):
         raise
     except Exception as error:
+        shown = shown_url(str(path))
+        reason = first_line(error).replace(str(path), shown)
         raise StorageError(
-            f"{path} cannot be reached ({first_line(error)}). Check the URL, your permissions and "
+            f"{shown} cannot be reached ({reason}). Check the URL, your permissions and "
             "the settings of fsspec for it"
         ) from error

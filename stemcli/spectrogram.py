@@ -136,6 +136,11 @@ class Spectrogram:
         """Time at the left edge of the first column, which is just before the first sample."""
         return -self._hop / self._rate / 2
 
+    @property
+    def span_seconds(self) -> tuple[float, float]:
+        """Time at the left edge of the first column and at the right edge of the last."""
+        return self.first_seconds, self.first_seconds + self._filled * self.column_seconds
+
     def _add(self, samples: Float[np.ndarray, "time channel"], first: int, count: int) -> None:
         """Measure ``count`` windows from number ``first`` on."""
         n_fft = len(self._window)

@@ -24,7 +24,8 @@ from urllib.request import (
 )
 
 from model_zoo.errors import StorageError, UsageError, first_line
-from stemcli.printable import LONGEST_NAME, byte_length, cut, portable, portable_name
+from stemcli.printable import cut_name, portable, portable_name, shown_url
+from stemcli.process import Closing
 
 TIMEOUT = 30.0
 """Seconds without an answer or data until a download fails."""
@@ -33,24 +34,18 @@ BLOCK = 2**16  # bytes
 
 # Only HTTP: a server must not redirect to a file of this machine or to another protocol.
 _HANDLERS = (
-    *(ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler),
-    *(HTTPDefaultErrorHandler, HTTPErrorProcessor, UnknownHandler),
+    ProxyHandler,
+    HTTPHandler,
+    HTTPSHandler,
+    HTTPRedirectHandler,
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    UnknownHandler,
 )
 
 _NOT_PUBLIC = (401, 402, 403, 407)
 _GONE = (404, 410)
 _BUSY = (408, 425, 429)
-
-
-def is_web(text: str) -> bool:
-    """Whether ``text`` is a URL with the scheme http or https."""
-    return text[:8].lower().startswith(("http://", "https://"))
-
-
-def shown_url(url: str) -> str:
-    """The URL for messages and reports, without its query, which may hold a key."""
-    address, mark, _ = url.partition("#")[0].partition("?")
-    return f"{address}?..." if mark else address
 
 
 def url_name(url: str) -> str:
@@ -76,7 +71,7 @@ def encoded_url(url: str) -> str:
     return urlunsplit((parts.scheme.lower(), f"{host}:{port}" if port else host, path, query, ""))
 
 
-class WebFile:
+class WebFile(Closing):
     """A file on a web server, opened for reading; a context manager.
 
     Args:
@@ -99,10 +94,8 @@ class WebFile:
         self.size = self._response.length
         self.name = _safe_name(_suggested_name(self._response))
 
-    def __enter__(self) -> WebFile:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Close the connection."""
         self._response.close()
 
     def blocks(self) -> Iterator[bytes]:
@@ -158,7 +151,7 @@ def _explain_connection(url: str, shown: str) -> Iterator[None]:
 
 def _refusal(error: HTTPError, shown: str) -> StorageError:
     """The error for an answer other than the file."""
-    answer = f"{error.code} {first_line(Exception(error.reason))}"
+    answer = f"{error.code} {first_line(error.reason)}"
     if error.code in _GONE:
         return StorageError(f"There is no file at {shown} ({answer}). Check the URL")
     if error.code in _NOT_PUBLIC:
@@ -168,7 +161,7 @@ def _refusal(error: HTTPError, shown: str) -> StorageError:
     if error.code in _BUSY or error.code >= 500:
         return StorageError(f"The server cannot give {shown} now ({answer}). Try again later")
     if 300 <= error.code < 400:
-        return StorageError(f"{shown} redirects without an end ({answer}). Use another URL")
+        return StorageError(f"{shown} redirects in a loop ({answer}). Use another URL")
     return StorageError(f"The server refuses {shown} ({answer}). Check the URL")
 
 
@@ -183,8 +176,7 @@ def _no_connection(reason: object, host: str, shown: str) -> str:
     elif isinstance(reason, ssl.SSLError):
         problem = f"no secure connection to {host} ({reason.reason or reason}). Check the URL"
     else:
-        text = first_line(reason if isinstance(reason, BaseException) else Exception(reason))
-        problem = f"{text}. Check the URL and the network"
+        problem = f"{first_line(reason)}. Check the URL and the network"
     return f"{shown} cannot be downloaded: {problem}"
 
 
@@ -199,8 +191,4 @@ def _suggested_name(response: HTTPResponse) -> str:
 
 def _safe_name(name: str) -> str:
     """A file name that is valid everywhere, cut so that stems named after it are valid too."""
-    name = portable_name(portable(name))
-    dot = name.rfind(".")
-    ending = name[dot:] if dot > 0 and len(name) - dot < 10 else ""
-    room = LONGEST_NAME - 55  # for the name of a stem and its extension
-    return cut(name[: len(name) - len(ending)], room - byte_length(ending)) + ending
+    return cut_name(portable_name(portable(name)))

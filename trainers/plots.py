@@ -1,6 +1,6 @@
 """Spectrograms of waves in memory, heat maps, and figures as pixels and SVG.
 
-The style, the levels of a spectrogram and the panels are those of :mod:`stemcli.plots`.
+Spectrograms are measured by :mod:`stemcli.spectrogram`, and drawn as in :mod:`stemcli.plots`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from model_zoo.ops.spectra import stft
-from stemcli.plots import COLORMAP, DPI, FAINTEST_DB, draw_levels, styled
-from stemcli.spectrogram import SILENCE, row_weights, window_length
+from stemcli.plots import COLORMAP, DPI, FAINTEST_DB, draw_levels, label_frequencies, styled
+from stemcli.spectrogram import Spectrogram
 
-COLUMNS = 512
-TICKS_HZ = (100, 1000, 10_000)
 PANEL_INCHES = (4.6, 2.6)
 
 
@@ -38,34 +33,34 @@ def spectrograms(
         sample_rate: in Hz.
         columns: panels in a row, if there are so many.
     """
-    found = {name: levels(wave, sample_rate) for name, wave in waves.items()}
-    top = max(FAINTEST_DB, *(level.max() for level in found.values()))
+    found = {name: _measured(wave, sample_rate) for name, wave in waves.items()}
+    top = max(FAINTEST_DB, *(spectrogram.levels().max() for spectrogram in found.values()))
     columns = min(columns, len(found))
     rows = math.ceil(len(found) / columns)
     width, height = PANEL_INCHES
     with styled():
         figure = Figure((columns * width, rows * height), DPI, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-        for axes, (name, level) in zip(grid, found.items(), strict=False):
-            seconds = waves[name].shape[-1] / sample_rate
-            _draw_panel(axes, level, top, (0.0, seconds), sample_rate)
+        for axes, (name, spectrogram) in zip(grid, found.items(), strict=False):
+            _draw_panel(axes, spectrogram, top, sample_rate)
+            axes.set_xlim(0, waves[name].shape[-1] / sample_rate)
             axes.set_title(name, fontsize=10)
         for axes in figure.axes[len(found) :]:
             axes.remove()
     return figure
 
 
-def _draw_panel(
-    axes: Axes,
-    level: Float[np.ndarray, "row column"],
-    top: float,
-    seconds: tuple[float, float],
-    sample_rate: int,
-) -> None:
-    """One panel, with ticks in Hz."""
-    draw_levels(axes, level, top, seconds, sample_rate)
-    ticks = [hz for hz in TICKS_HZ if hz < sample_rate / 2]
-    axes.set_yticks(np.log10(ticks), [f"{hz:,} Hz" for hz in ticks])
+def _measured(wave: Float[np.ndarray, "channel time"], sample_rate: int) -> Spectrogram:
+    spectrogram = Spectrogram(sample_rate, len(wave))
+    spectrogram.push(wave.T)
+    spectrogram.finish()
+    return spectrogram
+
+
+def _draw_panel(axes: Axes, spectrogram: Spectrogram, top: float, sample_rate: int) -> None:
+    """One panel, with labels of the frequencies."""
+    draw_levels(axes, spectrogram.levels(), top, spectrogram.span_seconds, sample_rate)
+    label_frequencies(axes, sample_rate)
     axes.set_xlabel("seconds", fontsize=8)
     axes.tick_params(labelsize=8)
 
@@ -109,27 +104,3 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(held, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = held.getvalue()
     return text[text.index("<svg") :]
-
-
-def levels(
-    wave: Float[np.ndarray, "channel time"], sample_rate: int
-) -> Float[np.ndarray, "row column"]:
-    """Energy in dB, the lowest frequency in the last row; channels are averaged.
-
-    Args:
-        wave: finite samples.
-        sample_rate: in Hz.
-    """
-    power = _power(torch.from_numpy(wave), sample_rate)
-    rows = row_weights(sample_rate, 2 * (len(power) - 1)) @ power.double().numpy()
-    picked = np.linspace(0, rows.shape[1] - 1, COLUMNS).round().astype(int)
-    return 10 * np.log10(rows[::-1, picked] + SILENCE)
-
-
-def _power(wave: Tensor, sample_rate: int) -> Float[Tensor, "freq frame"]:
-    """Squared magnitudes of at most ``COLUMNS + 1`` frames; a full-scale sine gives 1/4."""
-    n_fft = window_length(sample_rate)
-    padded = torch.nn.functional.pad(wave, (0, max(0, n_fft - wave.shape[-1])))
-    window = torch.hann_window(n_fft)
-    spectrum = stft(padded, window, math.ceil(padded.shape[-1] / COLUMNS))
-    return (spectrum.abs() / window.sum()).square().mean(0)

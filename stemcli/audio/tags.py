@@ -17,7 +17,7 @@ from stemcli.audio.allowed_formats import DEMUXERS
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from stemcli.audio.ffmpeg_process import FfmpegProcess
 from stemcli.fetch import fetch
-from stemcli.printable import name_part, printable
+from stemcli.printable import copy_name, printable
 from stemcli.remote_path import UrlPath
 
 
@@ -89,8 +89,8 @@ def song_tags(song: Path) -> Tags:
         return tags
     if not isinstance(song, UrlPath):
         return ffmpeg_tags(song)
-    with TemporaryDirectory(prefix="stem-") as folder:
-        copy = Path(folder) / name_part(song.name)
+    with TemporaryDirectory(prefix="stem-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / copy_name(song.name)
         fetch(song, copy)
         return song_tags(copy)
 

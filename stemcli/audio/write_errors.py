@@ -27,17 +27,16 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_advice(path: Path, error: OSError, elsewhere: str = "") -> str:
+def write_advice(path: Path, error: OSError) -> str:
     """What to do about an error in writing ``path``.
 
     Args:
         path: of the file or folder.
         error: what went wrong.
-        elsewhere: how to choose another folder, which helps against most errors.
     """
     if is_too_long(path, error):
         return f"Shorten it with {option('filename')} or {option('output')}"
-    elsewhere = elsewhere or f"Choose another folder with {option('output')}"
+    elsewhere = f"Choose another folder with {option('output')}"
     if is_in_use(error):
         return f"{CLOSE_PROGRAM}, or {elsewhere[0].lower()}{elsewhere[1:]}"
     return elsewhere

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
+from zlib import crc32
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from model_zoo.errors import EncodeError, OutputError
+from model_zoo.errors import EncodeError
 from model_zoo.files import replace_file
-from model_zoo.option_names import option, setting
+from model_zoo.option_names import setting
 from stemcli.audio.encoders import Sink, encoder_notice, open_sink
 from stemcli.audio.formats import RULES, OutputFormat
 from stemcli.audio.resample import Resampler
-from stemcli.audio.write_errors import write_advice
+from stemcli.audio.write_errors import explain_write_errors
 
 Block = NDArray[np.float32]
 
 TOKEN = 4
 """Random bytes in the name of a temporary file."""
+
+LONGEST_STEM = 40
+"""Characters of a file name that its temporary name repeats."""
 
 PART, OLDER = "part", "old"
 """Part of the names of files that are not complete, and of older files that are replaced."""
@@ -127,16 +131,13 @@ class AudioWriter:
     @contextmanager
     def _explain_write_errors(self) -> Iterator[None]:
         """Turn errors of the file system and libsndfile into one sentence."""
-        try:
-            yield
-        except (OSError, soundfile.LibsndfileError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            if getattr(error, "code", None) == SYSTEM_ERROR:
+        with explain_write_errors(self.path):
+            try:
+                yield
+            except soundfile.LibsndfileError as error:
+                is_of_system = error.code == SYSTEM_ERROR
                 reason = "the disk is full or write permission is missing"
-            known = error if isinstance(error, OSError) else OSError()
-            elsewhere = f"Use {option('output')} with another folder"
-            advice = write_advice(self.path, known, elsewhere)
-            raise OutputError(f"{self.path} cannot be written ({reason}). {advice}") from error
+                raise OSError(reason if is_of_system else str(error)) from error
 
 
 def open_writer(
@@ -166,10 +167,25 @@ def leftovers(path: Path, kind: str = PART) -> list[Path]:
         path: final path.
         kind: :data:`PART`, or :data:`OLDER` for what :func:`aside` named.
     """
-    folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    files = map(path.with_name, names)
-    return [file for file in files if is_temporary_of(file, path, kind)]
+    return [file for file, _ in all_leftovers([path], kind)]
+
+
+def all_leftovers(paths: Iterable[Path], kind: str) -> list[tuple[Path, Path]]:
+    """The :func:`leftovers` of several paths, each with its path; reads every folder once."""
+    by_folder: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, []).append(path)
+    return [
+        (file, path)
+        for folder, inside in by_folder.items()
+        for name in (_hidden_names(folder) if folder.is_dir() else [])
+        for path in inside
+        if is_temporary_of(file := path.with_name(name), path, kind)
+    ]
+
+
+def _hidden_names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if entry.name.startswith(".")]
 
 
 def is_temporary_of(temporary: PurePath, path: PurePath, kind: str = PART) -> bool:
@@ -193,8 +209,14 @@ def aside(path: Path) -> Path:
 
 
 def _temporary_name(path: PurePath, kind: str) -> tuple[str, str]:
-    """The text before and after the random part; a long name is cut to stay valid."""
-    return f".{path.stem[:40]}.", f".{kind}{path.suffix}"
+    """The text before and after the random part; a long name is cut to stay valid.
+
+    Older files must not be mistaken for those of another stem; the names of others are in journals.
+    """
+    stem = path.stem[:LONGEST_STEM]
+    if kind == OLDER and stem != path.stem:
+        stem += f"-{crc32(path.stem.encode('utf-8', 'surrogatepass')):08x}"
+    return f".{stem}.", f".{kind}{path.suffix}"
 
 
 def _notices(format: OutputFormat, requested: int, rate: int) -> list[str]:

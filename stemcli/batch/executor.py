@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from stemcli.batch.records import Content
 from stemcli.engine.events import DownloadProgress, Event, EventHandler
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready
+from stemcli.engine.planned import PlannedFiles
 from stemcli.engine.publish import StagedFiles, publish_files
 from stemcli.process import finished
 from stemcli.remote_path import UrlPath, as_path
@@ -138,8 +140,7 @@ class SessionLike(Planner, Protocol):
         self,
         song: Path,
         *,
-        outputs: dict[str, Path],
-        picture: Path | None,
+        planned: PlannedFiles,
         track: str,
         replace: bool,
         ready: Ready,
@@ -183,13 +184,9 @@ class LocalExecutor:
         """See :class:`Executor`."""
         return self.session.network_seconds / self.jobs
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        return self.session.plan(song, folder=folder)
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """See :class:`~stemcli.batch.plan.Planner`."""
-        return self.session.plan_picture(song, folder=folder)
+        return self.session.plan_files(song, folder=folder)
 
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
@@ -221,12 +218,10 @@ class LocalExecutor:
         if steps:
             steps.on_start()
             steps.on_read(Content.of_readable(song.path))
-        here = self._here(task)
         with fetched(song, self._interrupted, partial(self._on_download, task.name)) as file:
             made = self.session.separate_file(
                 file,
-                outputs=here.outputs,
-                picture=here.picture,
+                planned=self._here(task),
                 track=task.name,
                 replace=replace,
                 ready=self._ready(task, steps),
@@ -258,9 +253,9 @@ class LocalExecutor:
     def _on_download(self, track: str, done: int, total: int | None) -> None:
         self.session.emit(DownloadProgress(track, done, total))
 
-    def _here(self, task: SongTask) -> SongTask:
-        """The task with the paths to which the engine writes."""
-        return task
+    def _here(self, task: SongTask) -> PlannedFiles:
+        """The files that the engine writes."""
+        return task.planned
 
     def _ready(self, task: SongTask, steps: StepCallbacks | None) -> Ready:
         return partial(_tell_complete, steps) if steps else lambda files: None
@@ -283,32 +278,22 @@ class StagedExecutor(LocalExecutor):
     def __exit__(self, *error: object) -> None:
         shutil.rmtree(self._stage, ignore_errors=True)
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan(song, folder=folder)
-        return {stem: self._target_of(path) for stem, path in here.items()}
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """See :class:`~stemcli.batch.plan.Planner`."""
-        here = self.session.plan_picture(song, folder=folder)
-        return here and self._target_of(here)
+        return self.session.plan_files(song, folder=folder).moved(self._target_of)
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; nothing of the song stays in the temporary folder."""
         self._stage.mkdir(mode=0o700, exist_ok=True)
         try:
-            return super().separate(task, replace=replace, steps=steps)
-        except OutputError as error:
-            raise OutputError(
-                f"{error}. To use another temporary folder than {self._stage.parent}, set TMPDIR"
-            ) from error
+            with naming_tmpdir(f"another temporary folder than {self._stage.parent}"):
+                return super().separate(task, replace=replace, steps=steps)
         finally:
             for path in self._here(task).files:
                 path.unlink(missing_ok=True)
 
-    def _here(self, task: SongTask) -> SongTask:
-        outputs = {stem: self._staged(path) for stem, path in task.outputs.items()}
-        return replace(task, outputs=outputs, picture=task.picture and self._staged(task.picture))
+    def _here(self, task: SongTask) -> PlannedFiles:
+        return task.planned.moved(self._staged)
 
     def _staged(self, path: Path) -> Path:
         return self._stage / path.relative_to(self._target)
@@ -326,6 +311,7 @@ def open_local(
     jobs: int,
     *,
     load: Callable[[str], LoadedModel] | None = None,
+    kind: type[LocalExecutor] | None = None,
 ) -> LocalExecutor:
     """Open the engine in this process, which is imported only here.
 
@@ -334,6 +320,7 @@ def open_local(
         on_event: receives the events.
         jobs: songs whose networks run at the same time.
         load: loads a model by name; the zoo by default.
+        kind: the executor for stems on this machine; :class:`LocalExecutor` by default.
     """
     from stemcli.engine.models import load_model
     from stemcli.engine.session import Session
@@ -342,11 +329,22 @@ def open_local(
     target = as_path(options.output)
     if not isinstance(target, UrlPath):
         local = replace(options, output=str(target))
-        return LocalExecutor(Session(local, on_event, jobs=jobs, load=load), jobs)
+        return (kind or LocalExecutor)(Session(local, on_event, jobs=jobs, load=load), jobs)
     stage = Path(gettempdir()) / f"stem-{uuid4().hex}"
     # The temporary folder belongs to this run, so nothing in it has to be kept.
     staged = replace(options, output=str(stage), existing="overwrite")
     return StagedExecutor(Session(staged, on_event, jobs=jobs, load=load), jobs, stage, target)
+
+
+@contextmanager
+def naming_tmpdir(another: str) -> Iterator[None]:
+    """Add to errors of writing that TMPDIR chooses ``another`` temporary folder."""
+    try:
+        yield
+    except OutputError as error:
+        if "set TMPDIR" in str(error):
+            raise
+        raise OutputError(f"{error}. To use {another}, set TMPDIR") from error
 
 
 def publish(stems: Sequence[WrittenStem], steps: StepCallbacks | None) -> None:

@@ -13,18 +13,19 @@ import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
 
 from model_zoo.errors import OutputError, StemError, UsageError
 from model_zoo.option_names import option
 from model_zoo.shell import quoted
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
+from stemcli.engine.inputs import on_disk
 from stemcli.engine.outputs import PICTURE_SUFFIX
-from stemcli.fetch import Report, fetch
+from stemcli.fetch import Report
+from stemcli.printable import is_web
 from stemcli.remote_path import UrlPath, folded, is_there, real
 
 
@@ -125,29 +126,25 @@ def fetched(
 
     Raises:
         StemError: it cannot be downloaded, or was raised inside; the message names the song as the
-            user knows it.
+            user knows it, and the class is kept.
         KeyboardInterrupt: ``ended`` was set during the download.
     """
-    if isinstance(song.path, UrlPath):
-        with TemporaryDirectory(prefix="stem-") as folder:
-            copy = Path(folder) / song.path.name
-            download = replace(song, path=copy, url=str(song.path), origin=song.shown)
-            with fetched(download, ended, report) as here:
-                yield here
-        return
     if song.error:
         raise song.error
     try:
-        if song.url and not song.path.exists():
-            fetch(song.url, song.path, ended, report)
-        yield song.path
-    except StemError as error:
-        if not song.origin:
-            raise
-        raise StemError(str(error).replace(str(song.path), song.shown)) from error
+        with on_disk(_source(song), song.path.name, ended, report, song.shown) as path:
+            yield path
     finally:
         if song.url:
-            song.path.unlink(missing_ok=True)
+            with suppress(OSError):  # its folder is removed later
+                song.path.unlink(missing_ok=True)
+
+
+def _source(song: LibrarySong) -> str | Path:
+    """The file of a song on this machine, else its URL."""
+    if isinstance(song.path, UrlPath):
+        return str(song.path)
+    return song.url if song.url and not song.path.exists() else song.path
 
 
 @dataclass
@@ -216,8 +213,6 @@ def find_songs(
         OutputError: the journal in ``root`` cannot be used.
     """
     if not root.is_dir():
-        from stemcli.web import is_web  # which loads OpenSSL
-
         if is_web(str(root)):
             raise UsageError(
                 f"{root} is on a web server, which lists no songs. Name the URL of each song: "

@@ -5,12 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from model_zoo.errors import OutputError, UsageError, errors_about
-from stemcli.batch.executor import LocalExecutor, StepCallbacks, TaskResult, open_local
+from model_zoo.errors import UsageError, errors_about
+from stemcli.batch.executor import (
+    LocalExecutor,
+    StepCallbacks,
+    TaskResult,
+    naming_tmpdir,
+    open_local,
+)
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.plan import SongTask
 from stemcli.batch.report import BatchReport
@@ -18,6 +25,7 @@ from stemcli.batch.run import separate_songs
 from stemcli.engine.checks import known_outputs
 from stemcli.engine.events import Event, EventHandler, TrackFinished
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 
 BLOCK = 2**20  # bytes
 SHOWN = "standard output"
@@ -85,7 +93,7 @@ def separate_to_pipe(
 
     Raises:
         UsageError: the model gives several stems, and none was chosen.
-        StemError: the song cannot be separated, because the options are wrong.
+        StemError: the song cannot be separated, or the options are invalid.
     """
     with TemporaryDirectory(prefix="stem-", ignore_cleanup_errors=True) as folder:
         staged = replace(options, output=folder, filename="{stem}.{ext}", existing="overwrite")
@@ -94,7 +102,7 @@ def separate_to_pipe(
             staged,
             jobs=jobs,
             on_event=lambda event: on_event(_without_paths(event)),
-            open_executor=_open_pipe,
+            open_executor=partial(open_local, kind=_PipeExecutor),
         )
         for track in report.tracks:
             for path in track.outputs.values():
@@ -107,23 +115,17 @@ def separate_to_pipe(
 class _PipeExecutor(LocalExecutor):
     """Separates a song into a single stem, in a temporary folder."""
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        paths = super().plan(song, folder=folder)
-        if len(paths) > 1:
-            raise _several(tuple(paths))
-        return paths
+        planned = super().plan_files(song, folder=folder)
+        if len(planned.stems) > 1:
+            raise _several(tuple(planned.stems))
+        return planned
 
     def separate(self, task: SongTask, *, replace: bool, steps: StepCallbacks | None) -> TaskResult:
         """See :class:`LocalExecutor`; an error names the variable for the temporary folder."""
-        try:
+        with naming_tmpdir("another temporary folder"):
             return super().separate(task, replace=replace, steps=steps)
-        except OutputError as error:
-            raise OutputError(f"{error}. To use another temporary folder, set TMPDIR") from error
-
-
-def _open_pipe(options: Options, on_event: EventHandler, jobs: int) -> LocalExecutor:
-    return _PipeExecutor(open_local(options, on_event, jobs).session, jobs)
 
 
 def _several(stems: Sequence[str]) -> UsageError:

@@ -19,6 +19,7 @@ from model_zoo.option_names import option, setting
 from stemcli.audio.write_errors import explain_write_errors
 from stemcli.batch.library import LibrarySong
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 from stemcli.engine.tag_fields import TAG_FIELDS
 from stemcli.remote_path import UrlPath, as_path, folded, is_taken, real, require_root
 
@@ -31,30 +32,21 @@ Pair = tuple[Path, Path]
 class Planner(Protocol):
     """The part of a :class:`~stemcli.engine.session.Session` that knows where stems go."""
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
-        """Stem name to path."""
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """Path of the picture, None if none was asked for."""
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
+        """The paths of all files of a song."""
 
 
 @dataclass(frozen=True)
 class SongTask:
-    """One song, the paths of its stems, and the path of its picture if one was asked for."""
+    """One song, and the files to write for it."""
 
     song: LibrarySong
-    outputs: dict[str, Path]
-    picture: Path | None = None
+    planned: PlannedFiles
 
     @property
     def files(self) -> list[Path]:
         """All files to write: the stems, then the picture."""
-        return [*self.outputs.values(), *([self.picture] if self.picture else [])]
-
-    def spelled(self) -> tuple[dict[str, str], str | None]:
-        """The stems and the picture as text, for events and reports."""
-        stems = {stem: str(path) for stem, path in self.outputs.items()}
-        return stems, str(self.picture) if self.picture else None
+        return self.planned.files
 
     @property
     def name(self) -> str:
@@ -90,8 +82,7 @@ def plan(songs: Iterable[LibrarySong], session: Planner, options: Options) -> li
 
 def plan_song(song: LibrarySong, session: Planner) -> SongTask:
     """Plan the files of one song."""
-    stems = session.plan(song.path, folder=song.folder)
-    return SongTask(song, stems, session.plan_picture(song.path, folder=song.folder))
+    return SongTask(song, session.plan_files(song.path, folder=song.folder))
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
@@ -145,7 +136,7 @@ def _without_own_outputs(tasks: Sequence[SongTask]) -> list[SongTask]:
     makers = {
         _key(output.with_suffix("")): task.song
         for task in tasks
-        for output in task.outputs.values()
+        for output in task.planned.stems.values()
     }
     return [
         task

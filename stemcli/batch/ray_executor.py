@@ -42,6 +42,7 @@ from stemcli.engine.checks import check_request
 from stemcli.engine.events import EventHandler, TrackFinished
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 from stemcli.remote_path import UrlPath, absolute, as_path, is_taken
 
 LOOK = 1.0
@@ -151,13 +152,9 @@ class RayExecutor:
         """See :class:`~stemcli.batch.executor.Executor`; an actor that came late counts fully."""
         return sum(self._spent.values()) / max(1, len(self._spent))
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         """See :class:`~stemcli.batch.plan.Planner`."""
-        return self._planner.plan(song, folder=folder)
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        """See :class:`~stemcli.batch.plan.Planner`."""
-        return self._planner.plan_picture(song, folder=folder)
+        return self._planner.plan_files(song, folder=folder)
 
     def run(
         self, tasks: Sequence[SongTask], *, replace: bool, callbacks: Callbacks
@@ -293,7 +290,7 @@ class RayExecutor:
 
     def _succeed(self, task: SongTask, made: StemsWritten) -> None:
         if not made.skipped:
-            outputs, picture = task.spelled()
+            outputs, picture = task.planned.spelled()
             took = made.wall_seconds
             self._on_event(TrackFinished(task.name, outputs, made.seconds, took, picture))
         self._results.append(TaskResult(task, made.seconds, made.wall_seconds, made.skipped))
@@ -385,6 +382,5 @@ def _size(task: SongTask) -> int:
 
 def _absolute(task: SongTask) -> SongTask:
     """Return the task with absolute paths, which are the same in all processes."""
-    outputs = {stem: absolute(path) for stem, path in task.outputs.items()}
-    picture = absolute(task.picture) if task.picture else None
-    return SongTask(replace(task.song, path=absolute(task.song.path)), outputs, picture)
+    song = replace(task.song, path=absolute(task.song.path))
+    return SongTask(song, task.planned.moved(absolute))

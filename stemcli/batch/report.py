@@ -20,7 +20,13 @@ from stemcli.printable import cell
 
 Outcome = Literal["done", "skipped", "failed"]
 CSV_COLUMNS = (
-    *("song", "outcome", "message", "audio_seconds", "wall_seconds", "outputs", "notices"),
+    "song",
+    "outcome",
+    "message",
+    "audio_seconds",
+    "wall_seconds",
+    "outputs",
+    "notices",
     "picture",
 )
 

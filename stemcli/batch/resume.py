@@ -41,32 +41,35 @@ class ResumeDecision:
 
 
 def recover(journal: Journal) -> None:
-    """Clean up after a killed run: rename complete stems, and remove incomplete ones.
+    """Clean up after a killed run: rename the stems of complete songs, remove those of others.
 
     Raises:
         OutputError: the journal or the folder cannot be written.
     """
     for name, entry in journal.unfinished().items():
+        is_complete = entry.state == "ready" and all(
+            output.is_waiting or output.is_whole for output in entry.latest
+        )
         try:
-            if entry.state == "ready" and all(_put_in_place(entry)):
-                journal.done(name)
+            if is_complete:
+                _put_in_place(entry)
             else:
                 _clean(entry)
-            _settle_older(name, entry, journal)
+            _settle_older(name, entry, journal, is_complete)
         except OSError as error:
             raise OutputError(
                 f"{error.filename}, left by a run that was killed, cannot be moved or removed "
                 f"({error.strerror}). Remove it yourself and run the same command again"
             ) from error
+        if is_complete:
+            journal.done(name)
 
 
-def _put_in_place(entry: JournalEntry) -> Iterator[bool]:
-    """Rename complete stems; for each stem, yield whether it is complete under its final name."""
+def _put_in_place(entry: JournalEntry) -> None:
+    """Rename stems that do not have their final names yet."""
     for output in entry.latest:
-        is_waiting = output.is_waiting
-        if is_waiting:
+        if output.is_waiting:
             replace_file(output.temporary, output.path)
-        yield is_waiting or output.is_whole
 
 
 def _clean(entry: JournalEntry) -> None:
@@ -75,19 +78,24 @@ def _clean(entry: JournalEntry) -> None:
             file.unlink(missing_ok=True)
 
 
-def _settle_older(name: str, entry: JournalEntry, journal: Journal) -> None:
-    """Remove older files that were being replaced; those without a newer one get their name back.
+def _settle_older(name: str, entry: JournalEntry, journal: Journal, is_complete: bool) -> None:
+    """Remove older files if all were replaced; otherwise give them their names back.
 
-    They are recorded as stems of their song again, so that they do not count as edited.
+    They are recorded as stems of their song again, so that they do not count as edited. A newer
+    file is kept if the user has edited it.
     """
+    restored: list[Path] = []
     for output in entry.latest:
         for file in leftovers(output.path, OLDER):
-            if is_taken(output.path):
+            is_partial = entry.state == "ready" and not is_complete and output.is_whole
+            if is_taken(output.path) and not is_partial:
                 file.unlink(missing_ok=True)
                 continue
             replace_file(file, output.path)
-            content = Content.of(output.path)
-            journal.record(name, [(output.path, output.path, content)], "begun")
+            restored.append(output.path)
+    if restored:
+        rows = [(path, path, Content.of(path)) for path in restored]
+        journal.record(name, rows, "begun")
 
 
 def decide(
@@ -145,9 +153,10 @@ def _decide(
 
 def _edited(task: SongTask, entry: JournalEntry) -> str:
     """Which file was edited and is kept; empty if none was."""
-    if any(_is_edited(entry, path) for path in task.outputs.values()):
+    if any(_is_edited(entry, path) for path in task.planned.stems.values()):
         return EDITED
-    is_edited = task.picture is not None and _is_edited(entry, task.picture)
+    picture = task.planned.picture
+    is_edited = picture is not None and _is_edited(entry, picture)
     return EDITED_PICTURE if is_edited else ""
 
 
@@ -167,17 +176,18 @@ def _why_again(task: SongTask, entry: JournalEntry, settings: str) -> str:
         return "the song changed"
     if entry.settings != settings:
         return _difference(json.loads(entry.settings), json.loads(settings))
-    if not all(path in entry.outputs and is_there(path) for path in task.outputs.values()):
+    if not all(path in entry.outputs and is_there(path) for path in task.planned.stems.values()):
         return "stems are missing"
     return "" if _has_picture(task, entry) else "the picture is missing"
 
 
 def _has_picture(task: SongTask, entry: JournalEntry) -> bool:
     """Whether the picture, if one is asked for, shows the stems of the last attempt."""
-    if task.picture is None:
+    picture = task.planned.picture
+    if picture is None:
         return True
-    output = entry.outputs.get(task.picture)
-    return bool(output and output.attempt == entry.attempts and is_there(task.picture))
+    output = entry.outputs.get(picture)
+    return bool(output and output.attempt == entry.attempts and is_there(picture))
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ from stemcli.engine.events import (
     TrackSkipped,
 )
 from stemcli.engine.options import Options
-from stemcli.remote_path import real
+from stemcli.remote_path import is_there, real
 
 
 class _HandlerError(BaseException):
@@ -131,7 +131,9 @@ class _BatchRun:
         refuses = options.existing == "refuse"
         if self.journal is None:
             if refuses:
-                refuse_existing(path for task in tasks for path in task.files)
+                # A song that does not exist is reported as such.
+                songs = [task for task in tasks if task.song.url or is_there(task.song.path)]
+                refuse_existing(path for task in songs for path in task.files)
             return [without_journal(task, options) for task in tasks]
         self.replace, self.settings = refuses, json.dumps(self.executor.settings, sort_keys=True)
         recover(self.journal)
@@ -145,7 +147,7 @@ class _BatchRun:
         if isinstance(event, Notice):
             self.notices.setdefault(event.track, []).append(event.message)
         if isinstance(event, TrackFinished):
-            outputs, picture = self.tasks[event.track].spelled()
+            outputs, picture = self.tasks[event.track].planned.spelled()
             event = replace(event, outputs=outputs, picture=picture)
         if not isinstance(event, TrackFailed):
             self.emit(event)
@@ -266,5 +268,5 @@ class _JournalCallbacks:
 
 
 def _report(task: SongTask, outcome: Outcome, message: str, **measured: Any) -> TrackReport:
-    outputs, picture = task.spelled() if outcome != "failed" else ({}, None)
+    outputs, picture = task.planned.spelled() if outcome != "failed" else ({}, None)
     return TrackReport(task.song.shown, outcome, message, outputs, picture=picture, **measured)

@@ -18,11 +18,11 @@ from stemcli.batch.plan import check_writable
 from stemcli.engine.checks import check_request
 from stemcli.engine.options import Options
 from stemcli.engine.tag_fields import used_tag_fields
-from stemcli.fetch import STDIN, fetch, input_limit, spool
-from stemcli.printable import portable
+from stemcli.fetch import STDIN_NAME, copy_stdin, fetch, input_limit
+from stemcli.printable import is_web, portable, shown_url
 from stemcli.remote_path import absolute, as_path, refuse_password
 from stemcli.streams import STANDARD_STREAM
-from stemcli.web import encoded_url, is_web, shown_url, url_name
+from stemcli.web import encoded_url, url_name
 
 Busy = Callable[[str], AbstractContextManager[object]]
 
@@ -45,7 +45,7 @@ def named_songs(
     Raises:
         UsageError: standard input is named beside other songs or is a terminal, or a URL is
             malformed or has a password.
-        StemError: standard input cannot be read, or the options are wrong.
+        StemError: standard input cannot be read, or the options are invalid.
     """
     texts = list(dict.fromkeys(names))
     if STANDARD_STREAM in texts and len(texts) > 1:
@@ -82,8 +82,8 @@ def _located(text: str, folder: Path, *, is_needed: bool, busy: Busy) -> Library
     if text == STANDARD_STREAM:
         folder.mkdir()
         with busy("Reading the song on standard input"):
-            spool(sys.stdin.buffer, folder / STDIN)
-        return LibrarySong(folder / STDIN, origin=STDIN)
+            copy_stdin(sys.stdin.buffer, folder / STDIN_NAME)
+        return LibrarySong(folder / STDIN_NAME, origin=STDIN_NAME)
     if not is_web(text):
         return _file(text)
     folder.mkdir()

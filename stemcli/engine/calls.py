@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from model_zoo.errors import UsageError
 from stemcli.engine.arguments import as_folder, as_name, check_song
 from stemcli.engine.events import Event, EventHandler, TrackFinished
-from stemcli.engine.inputs import Song, name_of
+from stemcli.engine.inputs import Song, is_file_object, is_url_text, name_of
 from stemcli.engine.outputs import Ready
+from stemcli.engine.planned import PlannedFiles
 
 T = TypeVar("T")
 
@@ -30,8 +32,7 @@ class FileRequest:
     replace: bool
     ready: Ready
     track: str
-    outputs: dict[str, Path] | None = None
-    picture: Path | None = None
+    planned: PlannedFiles | None = None
 
 
 def file_request(
@@ -47,6 +48,11 @@ def file_request(
     """
     check_song(song)
     called, where = as_name(name), as_folder(folder)
+    if called and not is_file_object(song) and not is_url_text(song):
+        raise UsageError(
+            "name is for file objects and URLs, and a file has a name. Leave it out, or choose the "
+            "paths of the stems with filename"
+        )
     track = str(where / name_of(song, called))
     return FileRequest(song, called, where, replace, lambda files: None, track)
 
@@ -101,7 +107,7 @@ async def run_in_thread(
     """
     loop = asyncio.get_running_loop()
     failures: list[Exception] = []
-    call = Call(lambda event: None)
+    interrupted = threading.Event()
 
     def receive(event: Event) -> None:
         if on_event is None or failures:
@@ -110,15 +116,17 @@ async def run_in_thread(
             on_event(event)
         except Exception as error:
             failures.append(error)
-            call.interrupted.set()
+            interrupted.set()
 
-    call.deliver = lambda event: void(loop.call_soon_threadsafe(receive, event))
-    future = threads.submit(_without_interrupts, work, call)
+    def deliver(event: Event) -> None:
+        loop.call_soon_threadsafe(receive, event)
+
+    future = threads.submit(_without_interrupts, work, Call(deliver, interrupted))
     done = asyncio.wrap_future(future)
     try:
         await asyncio.wait({done})
     except asyncio.CancelledError:
-        call.interrupted.set()
+        interrupted.set()
         future.cancel()
         await _end_of(done)
         raise
@@ -129,10 +137,6 @@ async def run_in_thread(
         return done.result()
     except CallInterruptedError:
         raise asyncio.CancelledError from None
-
-
-def void(value: object) -> None:
-    """Discard a value."""
 
 
 def _without_interrupts(work: Callable[[Call], T], call: Call) -> T:

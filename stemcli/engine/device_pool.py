@@ -16,7 +16,7 @@ from stemcli.engine.ensemble import Ensemble
 T = TypeVar("T")
 
 WAIT = 0.2
-"""Seconds after which a song that waits for a device looks whether it was interrupted."""
+"""Seconds after which a song that waits for a device checks whether it was interrupted."""
 
 
 @dataclass(frozen=True)

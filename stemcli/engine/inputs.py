@@ -13,17 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from model_zoo.errors import DecodeError, StemError, UsageError, first_line
-from stemcli.fetch import Report, explain_full_disk, fetch
-from stemcli.printable import byte_length, cut, name_part
+from stemcli.fetch import Report, explain_copy_errors, fetch, require_small
+from stemcli.printable import copy_name, name_part
 from stemcli.remote_path import UrlPath, as_path, is_url
 
 Song = str | os.PathLike[str] | IO[bytes]
 """A song as ``separate_file`` takes it: a path, a URL, or a file object opened for bytes."""
 
 BLOCK = 2**20  # bytes
-
-LONGEST_NAME = 200
-"""Bytes of the name of a temporary file, below the limit of every file system."""
 
 
 def is_file_object(song: object) -> bool:
@@ -50,8 +47,7 @@ def name_of(song: Song, name: str | os.PathLike[str] = "") -> str:
     if is_url_text(song):
         from stemcli.web import url_name  # which loads OpenSSL
 
-        found = name_part(PurePath(name).name) or url_name(str(song))
-        return _shortened(found or "download")
+        return copy_name(PurePath(name).name or url_name(str(song)) or "download")
     if not is_file_object(song):
         return PurePath(name).name if name else Path(song).name  # type: ignore[arg-type]
     own = getattr(song, "name", "")
@@ -59,7 +55,7 @@ def name_of(song: Song, name: str | os.PathLike[str] = "") -> str:
     found = name_part(PurePath(given).name)
     if found in ("", ".", ".."):
         raise UsageError("The file object has no name. Add one for its stems, e.g. name='song.mp3'")
-    return _shortened(found)
+    return copy_name(found)
 
 
 @contextmanager
@@ -68,6 +64,7 @@ def on_disk(
     name: str | os.PathLike[str] = "",
     ended: threading.Event | None = None,
     report: Report | None = None,
+    shown: str = "",
 ) -> Iterator[Path]:
     """The path of a song; URLs and file objects are copied to a temporary file with their name.
 
@@ -80,38 +77,54 @@ def on_disk(
         ended: when it is set, a download stops at once with a KeyboardInterrupt, and a file object
             before its next block.
         report: called with the progress of a download, see :func:`~stemcli.fetch.fetch`.
+        shown: name of the song in messages of errors, instead of the path of its copy; the file
+            name of the copy if empty.
 
     Raises:
         UsageError: the file object has no name, is closed, asynchronous or opened for text.
         DecodeError: the file object cannot be read, is at its end or empty.
         OutputError: the temporary file cannot be written.
         StorageError: the URL cannot be reached, or the song is larger than the limit.
+        StemError: was raised inside.
     """
     local = as_path(song) if is_url_text(song) else song  # type: ignore[arg-type]
     if not is_file_object(song) and not isinstance(local, UrlPath):
-        yield Path(local)  # type: ignore[arg-type]
+        with _named(Path(local), shown or str(local)):  # type: ignore[arg-type]
+            yield Path(local)  # type: ignore[arg-type]
         return
-    with TemporaryDirectory(prefix="stem-song-") as folder:
-        path, position = Path(folder) / name_of(song, name), 0
+    # A download that was interrupted may have the file open still.
+    with TemporaryDirectory(prefix="stem-song-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / name_of(song, name)
+        position = 0
         if is_file_object(song):
             position = _copy(song, path, ended or threading.Event())
         else:
             fetch(str(song), path, ended, report)
-        try:
+        with _named(path, shown or path.name), _position_named(position):
             yield path
-        except StemError as error:
-            error.args = (str(error).replace(str(path), path.name),)
-            if position and isinstance(error, DecodeError):
-                where = f"It was read from byte {position}; call seek(0) first to read all of it"
-                error.args = (f"{str(error).rstrip('.')}. {where}",)
-            raise
 
 
-def _shortened(name: str) -> str:
-    """A name that every file system takes, with its extension."""
-    path = PurePath(name)
-    room = LONGEST_NAME - min(byte_length(path.suffix), LONGEST_NAME // 2)
-    return name if byte_length(name) <= LONGEST_NAME else cut(path.stem, room) + path.suffix[:100]
+@contextmanager
+def _named(path: Path, shown: str) -> Iterator[None]:
+    """Name a song in messages of errors as its user knows it; the error stays the same object."""
+    try:
+        yield
+    except StemError as error:
+        if str(path) != shown:
+            error.args = (str(error).replace(str(path), shown),)
+        raise
+
+
+@contextmanager
+def _position_named(position: int) -> Iterator[None]:
+    """Say from where a file object was read, if that was not its beginning."""
+    try:
+        yield
+    except DecodeError as error:
+        if position:
+            where = f"It was read from byte {position}; call seek(0) first to read all of it"
+            error.args = (f"{str(error).rstrip('.')}. {where}",)
+        raise
 
 
 def _copy(song: Any, path: Path, ended: threading.Event) -> int:
@@ -124,10 +137,11 @@ def _copy(song: Any, path: Path, ended: threading.Event) -> int:
     position = _position(song)
     size = 0
     blocks = _blocks(song, name)
-    with explain_full_disk(path, path.name), path.open("wb") as copy:
+    with explain_copy_errors(path, name), path.open("wb") as copy:
         for block in blocks:
             if ended.is_set():
                 raise KeyboardInterrupt
+            require_small(size + len(block), name)
             size += copy.write(block)
     if not size and position:
         raise DecodeError(f"{name}: the file object is at its end. Call seek(0) first")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpac
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.config import PYTHON_WORDS, WORDS, Config
-from model_zoo.errors import ConfigError
+from model_zoo.errors import ConfigError, nearest
 from model_zoo.option_names import Verbatim, contradiction, names_flags, option, setting, subject
 from stemcli.audio.formats import RULES, FormatRules, OutputFormat
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 SHORTEST_SEGMENT = 0.25
 """Seconds; longer than the analysis window of any network, as the STFT of a chunk requires."""
 
+LONGEST_SEGMENT = 600.0
+"""Seconds. Memory grows with the length of a chunk, and no network is trained on longer ones."""
+
+LATEST = 1_000_000
+"""Seconds; eleven days, later than any song ends."""
+
+ARGUMENTS = ("on_event", "name", "sample_rate", "jobs")
+"""Arguments of the Python interface that are not options, for suggestions."""
 
 NAMES = ("model", "stems")
 """Fields that hold any number of names."""
@@ -30,7 +38,7 @@ FORMAT_FIELDS = frozenset({"format", "depth", "bitrate", "quality", "clip_mode"}
 
 Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 Depth = Literal["auto", "16", "24", "32f"]
-Precisions = Literal["auto", "fp32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 ClipMode = Literal["rescale", "clamp", "none"]
 Existing = Literal["refuse", "skip", "overwrite"]
 Name = str | os.PathLike[str]
@@ -49,7 +57,7 @@ class OptionFields(TypedDict, total=False):
     seed: int
     batch_size: int
     device: str | torch.device
-    precision: Precisions
+    precision: PrecisionName
     track: int | None
     fall_back_to_only_track: bool
     start: float | None
@@ -145,7 +153,7 @@ class Options(Config):
     seed: int = 0
     batch_size: int = 0
     device: str = "auto"
-    precision: Precisions = "auto"
+    precision: PrecisionName = "auto"
     track: int | None = None
     fall_back_to_only_track: bool = False
     start: float | None = None
@@ -211,9 +219,17 @@ class Options(Config):
         return []
 
     @classmethod
+    def _unknown_key(cls, key: Any, known: Mapping[str, Any]) -> str:
+        argument = nearest(str(key), ARGUMENTS)
+        if argument and key not in cls.other_names and not nearest(str(key), known):
+            return f"unknown key {key!r}, did you mean {argument!r}?"
+        return super()._unknown_key(key, known)
+
+    @classmethod
     def words(cls) -> Mapping[Any, str]:
         """How messages name types."""
-        return WORDS if names_flags() else PYTHON_WORDS
+        words = WORDS if names_flags() else PYTHON_WORDS
+        return {**words, tuple[str, ...]: "a name or a list of names"}
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -244,15 +260,18 @@ class Options(Config):
         if not names_flags() and any("," in stem for stem in self.stems):
             names = [name.strip() for stem in self.stems for name in stem.split(",")]
             yield f"stems takes a list of names; use {setting(stems=names)}"
+        if joined := [name for name in self.model if "," in name and not os.path.exists(name)]:
+            names = [name.strip() for name in ",".join(joined).split(",")]
+            yield f"one model is named at a time; use {setting(model=names)}"
         if self.stems and self.two_stems:
             yield contradiction("stems", "two_stems")
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:
             yield f"{subject('overlap')} must be at least 0 and below 1, found {self.overlap}"
-        if self.segment is not None and not self.segment >= SHORTEST_SEGMENT:
-            least = f"{SHORTEST_SEGMENT} seconds"
-            yield f"{subject('segment')} must be at least {least}, found {self.segment}"
+        if self.segment is not None and not SHORTEST_SEGMENT <= self.segment <= LONGEST_SEGMENT:
+            between = f"from {SHORTEST_SEGMENT} to {LONGEST_SEGMENT} seconds"
+            yield f"{subject('segment')} must be {between}, found {self.segment}"
         if self.shifts < 1:
             yield f"{subject('shifts')} must be at least 1, found {self.shifts}"
         if self.batch_size < 0:
@@ -263,10 +282,12 @@ class Options(Config):
         if self.track is not None and self.track < 1:
             yield f"{option('track')} counts from 1, found {self.track}"
         start = 0.0 if self.start is None else self.start
-        if not start >= 0:
-            yield f"{option('start')} must not be negative, found {start}"
-        if self.end is not None and not self.end > start:
-            yield f"{option('end')} must come after {option('start')}, found {self.end} and {start}"
+        for name, seconds in (("start", start), ("end", self.end)):
+            if seconds is not None and not 0 <= seconds <= LATEST:
+                yield f"{option(name)} must be from 0 to {LATEST:,} seconds, found {seconds}"
+        if self.end is not None and self.end <= start:
+            found = f"found {self.end} and {start}"
+            yield f"{option('end')} must come after {option('start')}, {found}"
 
     def _output_mistakes(self) -> Iterator[str]:
         if not self.output:

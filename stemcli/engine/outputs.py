@@ -217,18 +217,25 @@ OTHER_FIELDS = {
 
 
 def plan_outputs(
-    song: Path, stems: Sequence[str], *, template: str, folder: Path, extension: str, model: str
+    song: Path,
+    stems: Sequence[str],
+    *,
+    template: str,
+    folder: Path,
+    extension: str,
+    model: str,
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
     """Return the path of every stem of one song.
 
     Args:
-        song: the input, a local file or a URL; its name without the suffix is ``{track}``. Its tags
-            are read only if the template needs them.
+        song: the input, a local file or a URL; its name without the suffix is ``{track}``.
         stems: names of the outputs.
         template: a relative path with fields of :data:`FIELDS`.
         folder: base of the relative paths.
         extension: without the dot.
         model: name of the model, or names joined by ``+``.
+        tags: values of the fields from tags; read if the template needs them and this is None.
 
     Raises:
         ConfigError: the template has unknown fields, leaves the folder, gives two stems the same
@@ -239,7 +246,7 @@ def plan_outputs(
     check_template(template)
     values = {"track": song.stem, "ext": extension, "model": model}
     if used_tag_fields(template):
-        values |= tag_values(song)
+        values |= tag_values(song) if tags is None else tags
     paths = {stem: folder / _fill(template, {**values, "stem": stem}) for stem in stems}
     _refuse_shared(paths, template)
     _require_extension(paths.values(), extension, template)
@@ -255,7 +262,14 @@ SPECTROGRAMS, PICTURE_SUFFIX = "spectrograms", ".png"
 """The picture's value of ``{stem}``, and its extension, which tells it from a stem."""
 
 
-def plan_picture(song: Path, options: Options, *, folder: Path, model: str) -> Path | None:
+def plan_picture(
+    song: Path,
+    options: Options,
+    *,
+    folder: Path,
+    model: str,
+    tags: Mapping[str, str] | None = None,
+) -> Path | None:
     """Return the path of the picture of one song, None if none was asked for.
 
     ``{ext}`` is ``png``; an extension that the template spells out is replaced.
@@ -265,6 +279,7 @@ def plan_picture(song: Path, options: Options, *, folder: Path, model: str) -> P
         options: the template, and the extension of the stems.
         folder: base of the relative path.
         model: see :func:`plan_outputs`.
+        tags: see :func:`plan_outputs`.
 
     Raises:
         ConfigError: see :func:`plan_outputs`.
@@ -277,7 +292,7 @@ def plan_picture(song: Path, options: Options, *, folder: Path, model: str) -> P
         template = template[: -len(extension)] + "{ext}"
     stems, suffix = [SPECTROGRAMS], PICTURE_SUFFIX[1:]
     paths = plan_outputs(
-        song, stems, template=template, folder=folder, extension=suffix, model=model
+        song, stems, template=template, folder=folder, extension=suffix, model=model, tags=tags
     )
     return paths[SPECTROGRAMS]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from model_zoo.errors import OutputError, first_line
+from model_zoo.option_names import option
 from stemcli.audio.write_errors import explain_write_errors
 from stemcli.audio.writer import beside
 from stemcli.engine.overlap_add import Block
@@ -44,8 +45,6 @@ PANEL_INCHES, LOWEST_PANEL_INCHES, MOST_INCHES = 2.4, 0.5, 100.0
 TITLE_SHARE, LABEL_SHARE = 0.94, 0.87
 """Largest part of the width that a title or a label of a panel takes; longer ones are cut."""
 
-TICKS_HZ = {100: "100 Hz", 1000: "1 kHz", 10_000: "10 kHz"}
-
 STEPS = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 """Seconds between two labels of the time axis."""
 
@@ -55,12 +54,12 @@ MOST_STEPS = 12
 class SongPicture:
     """Measures one song and its stems, then draws them under a temporary name.
 
-    ``create`` the file before the work, ``draw`` when all blocks have passed, then ``commit`` to
-    rename it or ``discard`` to remove it.
+    ``create`` the file before the work, ``draw`` when all blocks have passed, then ``discard`` it,
+    or let :func:`~stemcli.engine.publish.publish_files` rename it.
 
     Attributes:
         path: final path of the file.
-        temporary: path until the commit.
+        temporary: path until it is renamed.
 
     Args:
         path: final path of the file.
@@ -129,8 +128,9 @@ def check_drawing() -> None:
             import stemcli.plots  # noqa: F401
     except Exception as error:
         raise OutputError(
-            f"matplotlib, which --picture needs, cannot be used ({first_line(error)}). "
-            "Try: pip install --force-reinstall matplotlib, or run it again without --picture"
+            f"matplotlib, which {option('picture')} needs, cannot be used ({first_line(error)}). "
+            "Try: pip install --force-reinstall matplotlib, or run it again without "
+            f"{option('picture')}"
         ) from error
 
 
@@ -145,7 +145,7 @@ def draw_song(
         frames: length of the song.
         sample_rate: in Hz.
     """
-    from stemcli.plots import FAINTEST_DB, draw_levels, font_families, styled
+    from stemcli.plots import FAINTEST_DB, draw_levels, font_families, label_frequencies, styled
 
     levels = [spectrogram.levels() for _, spectrogram in panels]
     top = max(FAINTEST_DB, *(level.max() for level in levels))
@@ -153,11 +153,9 @@ def draw_song(
         figure, all_axes = _grid(len(panels))
         fonts = font_families()
         for axes, (label, spectrogram), level in zip(all_axes, panels, levels, strict=True):
-            first = spectrogram.first_seconds
-            last = first + level.shape[1] * spectrogram.column_seconds
-            image = draw_levels(axes, level, top, (first, last), sample_rate)
+            image = draw_levels(axes, level, top, spectrogram.span_seconds, sample_rate)
             _fit(axes.set_title("", fontsize=11, family=fonts), label, LABEL_SHARE)
-            _label_frequencies(axes, sample_rate)
+            label_frequencies(axes, sample_rate)
         _label_time(axes, max(1, frames) / sample_rate)
         _draw_bar(figure, image)
         x, y = LEFT_INCHES / WIDTH_INCHES, 1 - 0.1 / figure.get_figheight()
@@ -194,16 +192,6 @@ def _draw_bar(figure: Figure, image: AxesImage) -> None:
     place = (above.x1 + 0.01, below.y0, 0.01, above.y1 - below.y0)
     bar = figure.colorbar(image, cax=figure.add_axes(place), label="dBFS")
     bar.outline.set_visible(False)
-
-
-def _label_frequencies(axes: Axes, sample_rate: int) -> None:
-    """Label powers of 10, and mark the numbers between them."""
-    highest = sample_rate / 2
-    shown = {np.log10(hz): text for hz, text in TICKS_HZ.items() if hz < highest}
-    between = [digit * 10**power for power in range(1, 6) for digit in range(2, 10)]
-    axes.set_yticks([*shown], [*shown.values()])
-    axes.set_yticks(np.log10([hz for hz in between if hz < highest]), minor=True)
-    axes.set_ylim(axes.images[0].get_extent()[2:])
 
 
 def _label_time(axes: Axes, end: float) -> None:

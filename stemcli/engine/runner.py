@@ -111,9 +111,10 @@ class ModelRunner:
 
     def _shrink(self, failed: int) -> None:
         if failed == 1:
+            on_cpu = "" if self._device.type == "cpu" else f", or {setting(device='cpu')}"
             raise OutOfMemoryError(
                 f"One chunk does not fit in the memory of {self._device}. "
-                f"Try a smaller {option('segment')}, or {setting(device='cpu')}"
+                f"Try a smaller {option('segment')}{on_cpu}"
             )
         self._largest = failed // 2
         if self._device.type == "cuda":

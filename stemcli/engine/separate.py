@@ -12,24 +12,23 @@ from model_zoo.errors import UsageError
 from stemcli.engine.arguments import FILE_KINDS, check_song, is_array
 from stemcli.engine.events import EventHandler
 from stemcli.engine.inputs import Song, is_file_object
-from stemcli.engine.options import OptionFields
+from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.session import Session
 from stemcli.engine.song import Result
 from stemcli.engine.waves import Wave
 
 FILE_FIELDS = (
-    *(
-        "output",
-        "filename",
-        "format",
-        "depth",
-        "bitrate",
-        "quality",
-        "clip_mode",
-        "existing",
-        "picture",
-    ),
-    *("track", "fall_back_to_only_track"),
+    "output",
+    "filename",
+    "format",
+    "depth",
+    "bitrate",
+    "quality",
+    "clip_mode",
+    "existing",
+    "picture",
+    "track",
+    "fall_back_to_only_track",
 )
 """Options without effect on a waveform, for which no file is read or written."""
 
@@ -79,10 +78,11 @@ def separate(
     Raises:
         StemError: the song cannot be separated; ``str(error)`` is the sentence to show.
     """
-    if is_wave(song, sample_rate, name, options):
-        assert sample_rate is not None
-        return Session(on_event=on_event, **options).separate_array(song, sample_rate)
-    return Session(on_event=on_event, **options).separate_file(song, name=name)
+    rate = check_arguments(song, sample_rate, name, options)
+    session = Session(on_event=on_event, **options)
+    if rate is None:
+        return session.separate_file(song, name=name)
+    return session.separate_array(song, rate)
 
 
 async def separate_in_thread(
@@ -93,21 +93,26 @@ async def separate_in_thread(
     options: dict[str, Any],
 ) -> Any:
     """Separate one song in a thread: the work of ``separate_async``."""
-    if is_wave(song, sample_rate, name, options):
-        session = Session(on_event=on_event, **options)
-        return await session.separate_array_async(song, sample_rate)  # type: ignore[arg-type]
-    return await Session(on_event=on_event, **options).separate_file_async(song, name=name)
+    rate = check_arguments(song, sample_rate, name, options)
+    session = Session(on_event=on_event, **options)
+    if rate is None:
+        return await session.separate_file_async(song, name=name)
+    return await session.separate_array_async(song, rate)
 
 
-def is_wave(
+def check_arguments(
     song: object,
     sample_rate: float | None,
     name: str | os.PathLike[str],
     options: dict[str, Any],
-) -> bool:
-    """Whether ``song`` is a waveform; other arguments must fit.
+) -> float | None:
+    """Check that the arguments of a call fit each other.
+
+    Returns:
+        The sample rate of a waveform; None if ``song`` is a file.
 
     Raises:
+        ConfigError: an argument is unknown.
         UsageError: ``song`` is neither a file nor a waveform, or an argument is for the other kind
             or for a session.
     """
@@ -117,10 +122,11 @@ def is_wave(
             f"{', '.join(others)}: separate takes fields of Options. Use "
             "stemcli.Session(options, ...).separate_file(song)"
         )
+    Options(**{field: options[field] for field in options.keys() - OptionFields.__annotations__})
     if isinstance(song, (str, os.PathLike)) or is_file_object(song):
         if sample_rate is not None:
             raise UsageError("sample_rate is for waveforms; a file states its own. Leave it out")
-        return False
+        return None
     if song is None or isinstance(song, (bytes, bytearray, memoryview)):
         check_song(song)
     if sample_rate is None:
@@ -131,7 +137,7 @@ def is_wave(
             f"{', '.join(without_effect)}: a waveform is returned as waveforms, and no file is "
             "written. Leave out these options, or use the path of a file"
         )
-    return True
+    return sample_rate
 
 
 def _without_rate(song: object) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import OutputError, StemError
 from stemcli.audio.encoders import require_encoder
+from stemcli.audio.info import require_file
 from stemcli.engine.arguments import as_folder, as_jobs, check_handler, check_options, named_path
 from stemcli.engine.calls import Call, FileRequest, file_request, run_in_thread
 from stemcli.engine.checks import check_request
@@ -38,7 +39,9 @@ from stemcli.engine.events import (
 from stemcli.engine.inputs import Song, on_disk
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.options import OptionFields, Options
-from stemcli.engine.outputs import Ready, plan_outputs, plan_picture
+from stemcli.engine.outputs import Ready
+from stemcli.engine.planned import PlannedFiles, plan_files
+from stemcli.engine.publish import bring_back_older
 from stemcli.engine.reserved import must_skip, reserved
 from stemcli.engine.song import Result, SongJob
 from stemcli.engine.waves import Wave, separate_wave
@@ -48,8 +51,16 @@ T = TypeVar("T")
 
 
 ELSEWHERE = frozenset(
-    {"batch_size", "device", "existing", "filename", "fall_back_to_only_track", "output", "stems"}
-    | {"picture"}
+    {
+        "batch_size",
+        "device",
+        "existing",
+        "fall_back_to_only_track",
+        "filename",
+        "output",
+        "picture",
+        "stems",
+    }
 )
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
@@ -149,20 +160,7 @@ class Session:
             FfmpegMissingError: the format needs ffmpeg, which is missing.
             UsageError: ``song`` is no path, or ``folder`` leaves the output folder.
         """
-        options, path, where = self.options, named_path(song), self._folder(folder)
-        if is_url(options.output):
-            raise OutputError(
-                f"{options.output} is a URL, to which only the commands can write. Choose a folder"
-            )
-        require_encoder(options.output_format())
-        return plan_outputs(
-            path,
-            self.stems,
-            template=options.filename,
-            folder=where,
-            extension=options.output_format().extension,
-            model=self.ensemble.name,
-        )
+        return self.plan_files(song, folder=folder).stems
 
     def plan_picture(
         self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
@@ -171,8 +169,22 @@ class Session:
 
         Takes and raises what :meth:`plan` takes and raises.
         """
-        path, where = named_path(song), self._folder(folder)
-        return plan_picture(path, self.options, folder=where, model=self.ensemble.name)
+        return self.plan_files(song, folder=folder).picture
+
+    def plan_files(
+        self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
+    ) -> PlannedFiles:
+        """Return the paths of all files of ``song``.
+
+        Takes and raises what :meth:`plan` takes and raises.
+        """
+        options, path, where = self.options, named_path(song), self._folder(folder)
+        if is_url(options.output):
+            raise OutputError(
+                f"{options.output} is a URL, to which only the commands can write. Choose a folder"
+            )
+        require_encoder(options.output_format())
+        return plan_files(path, self.stems, options, folder=where, model=self.ensemble.name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -195,8 +207,7 @@ class Session:
         folder: str | os.PathLike[str] | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
-        outputs: dict[str, Path] | None = None,
-        picture: Path | None = None,
+        planned: PlannedFiles | None = None,
         track: str = "",
     ) -> Result:
         """Separate a file into files; they get their final names only when all are complete.
@@ -204,13 +215,12 @@ class Session:
         Args:
             song: path or URL of any audio file that can be decoded, or a file object opened for
                 bytes, which is read to its end.
-            name: file name of a file object that has none, or another name; ``{track}`` is its
-                part before the extension.
+            name: file name of a file object that has none, or another name for it or for a URL;
+                ``{track}`` is its part before the extension.
             folder: sub-folder of the output folder, to mirror a tree.
             replace: whether to replace existing stems, regardless of the options.
             ready: called with the temporary and final path of every file when all are complete.
-            outputs: stem name to path; those of :meth:`plan` if None.
-            picture: path of the picture, if ``outputs`` are given; None for no picture.
+            planned: the files to write; those of :meth:`plan_files` if None.
             track: name of the song in events; its file name, below ``folder``, if empty.
 
         Raises:
@@ -219,7 +229,7 @@ class Session:
         """
         request = file_request(song, name, folder, replace)
         request = dataclasses.replace(
-            request, ready=ready, track=track or request.track, outputs=outputs, picture=picture
+            request, ready=ready, track=track or request.track, planned=planned
         )
         with self._calling() as call:
             return self._separate_file(call, request)
@@ -322,28 +332,28 @@ class Session:
             raise
 
     def _separate_path(self, call: Call, song: Path, request: FileRequest) -> Result:
+        require_file(song)
         networks = self._load_networks(call)
-        outputs, picture = request.outputs, request.picture
-        if not outputs:
-            outputs = self.plan(song, folder=request.folder)
-            picture = self.plan_picture(song, folder=request.folder)
-        files = [*outputs.values(), *filter(None, [picture])]
-        with reserved(files):
-            if not request.replace and must_skip(files, self.options.existing):
+        planned = request.planned
+        if planned is None:
+            planned = self.plan_files(song, folder=request.folder)
+        with reserved(planned.files):
+            bring_back_older(planned.files)
+            if not request.replace and must_skip(planned.files, self.options.existing):
                 call.emit(TrackSkipped(request.track, "all stems exist"))
-                return Result(outputs, skipped=True, picture=picture)
+                return Result(planned.stems, skipped=True, picture=planned.picture)
             return SongJob(
-                song,
-                outputs,
-                lambda work: self._on_device(work, call),
-                self.options,
-                request.track,
-                call.emit,
-                request.ready,
-                call.interrupted,
-                self._sent_notices,
-                networks.needs_peak_level,
-                picture,
+                song=song,
+                paths=planned.stems,
+                on_device=lambda work: self._on_device(work, call),
+                options=self.options,
+                track=request.track,
+                on_event=call.emit,
+                ready=request.ready,
+                interrupted=call.interrupted,
+                sent_notices=self._sent_notices,
+                needs_peak_level=networks.needs_peak_level,
+                picture=planned.picture,
             ).run()
 
     def _separate_array(

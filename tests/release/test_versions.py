@@ -101,7 +101,7 @@ def test_actions_are_pinned_and_permissions_minimal(name: str) -> None:
 
 
 def test_all_systems_and_versions_of_python_are_tested() -> None:
-    """The classifiers list the versions, the issue the systems."""
+    """The classifiers list the versions; the systems are written here."""
     jobs = WORKFLOWS["tests"]["jobs"]
     known = sorted(
         line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)
@@ -110,6 +110,18 @@ def test_all_systems_and_versions_of_python_are_tested() -> None:
     systems = [jobs["linux"]["runs-on"], *jobs["other-systems"]["strategy"]["matrix"]["system"]]
     assert systems == ["ubuntu-latest", "macos-latest", "windows-latest"]
     assert "bash .ci/run" in str(steps(WORKFLOWS["tests"]))
+
+
+def test_slow_tests_run_every_week() -> None:
+    """Their files exist and hold slow tests."""
+    workflow = WORKFLOWS["weekly"]
+    (schedule,) = workflow[True]["schedule"]  # YAML 1.1 reads "on" as true
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", schedule["cron"])
+    run = " ".join(step.get("run", "") for step in steps(workflow))
+    files = re.findall(r"tests/[\w/]+\.py", run)
+    assert len(files) == 3
+    assert all("pytest.mark.slow" in (ROOT / name).read_text("utf-8") for name in files)
+    assert "pytest -m slow" in run
 
 
 @pytest.mark.parametrize("job", ["publish", "publish-image"])

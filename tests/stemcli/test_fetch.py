@@ -20,8 +20,10 @@ import pytest
 from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, UsageError
 from stemcli import fetch as fetch_module
 from stemcli import web
-from stemcli.fetch import LIMIT, fetch, input_limit, spool
-from stemcli.web import WebFile, encoded_url, is_web, shown_url, url_name
+from stemcli.fetch import LIMIT, copy_stdin, fetch, input_limit
+from stemcli.printable import is_web, shown_url
+from stemcli.remote_path import UrlPath
+from stemcli.web import WebFile, encoded_url, url_name
 from tests.full_disk import file_limit
 from tests.web_server import WebServer, content, serve, status
 
@@ -146,7 +148,7 @@ def test_a_refusal_is_one_sentence(
 
 
 def test_a_circle_of_redirects(server: WebServer, target: Path) -> None:
-    with pytest.raises(StorageError, match=r"redirects without an end \(302"):
+    with pytest.raises(StorageError, match=r"redirects in a loop \(302"):
         fetch(server.add("/x.mp3", status(302, Location="/x.mp3")), target)
 
 
@@ -282,19 +284,42 @@ def test_a_stalled_download_is_interrupted_at_once(server: WebServer, target: Pa
     with pytest.raises(KeyboardInterrupt):
         fetch(server.add("/x.mp3", server.stall), target, ended)
     assert time.monotonic() - began < web.TIMEOUT / 3
+    assert target.exists()
+    server.released.set()
+    while target.exists():
+        assert time.monotonic() - began < web.TIMEOUT
+        time.sleep(0.01)
 
 
 def test_settings_of_fsspec_are_used(
     server: WebServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user who has set headers for http gets them."""
+    """A user who has set headers for http gets them; no message shows the query."""
     opened: list[str] = []
     monkeypatch.setattr("fsspec.config.conf", {"http": {"headers": {"x": "y"}}})
     blocks = lambda path: opened.append(str(path)) or iter([DATA])  # noqa: E731
     monkeypatch.setattr(fetch_module.UrlPath, "blocks", blocks)
-    fetch("http://server/x.mp3", target)
-    assert (opened, target.read_bytes()) == (["http://server/x.mp3"], DATA)
+    fetch("http://server/x.mp3?key=secret", target)
+    assert (opened, target.read_bytes()) == (["http://server/x.mp3?key=secret"], DATA)
     assert server.requests == []
+    in_bytes(len(DATA) - 1, monkeypatch)
+    target.unlink()
+    with pytest.raises(StorageError, match=r"^http://server/x\.mp3\?\.\.\. is larger than"):
+        fetch("http://server/x.mp3?key=secret", target)
+
+
+def test_a_large_song_is_refused_before_it_is_read(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blocks(path: UrlPath) -> Iterator[bytes]:
+        pytest.fail("it was read")
+
+    monkeypatch.setattr(UrlPath, "size", 1001)
+    monkeypatch.setattr(UrlPath, "blocks", blocks)
+    in_bytes(1000, monkeypatch)
+    with pytest.raises(StorageError, match=r"^s3://library/x\.mp3 is larger than"):
+        fetch("s3://library/x.mp3", target)
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(
@@ -311,10 +336,11 @@ def test_settings_of_fsspec_are_used(
         ("https://server", ""),
         ("https://server?file=x.mp3", ""),
         (f"https://server/{'x' * 300}.mp3", "x" * 196 + ".mp3"),
+        (f"https://server/a.{'語' * 100}", "a." + "語" * 66),
     ],
 )
 def test_the_name_in_a_url(url: str, name: str) -> None:
-    """The last case by hand: 200 bytes, so that the names of stems stay below 255."""
+    """The last two by hand: 200 bytes, so that the names of stems stay below 255."""
     assert url_name(url) == name
 
 
@@ -344,20 +370,21 @@ def test_what_a_web_address_is() -> None:
         *(True, True, False, False, False)
     ]
     assert shown_url("https://server/x.mp3#y") == "https://server/x.mp3"
+    assert shown_url("s3://bucket/what?.mp3") == "s3://bucket/what?.mp3"
 
 
 def test_standard_input_is_copied(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_bytes(len(DATA), monkeypatch)
-    spool(io.BytesIO(DATA), target)
+    copy_stdin(io.BytesIO(DATA), target)
     assert target.read_bytes() == DATA
 
 
 def test_standard_input_that_cannot_be_used(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DecodeError, match=r"Standard input is empty \(0 bytes\)"):
-        spool(io.BytesIO(), target)
+        copy_stdin(io.BytesIO(), target)
     in_bytes(len(DATA) - 1, monkeypatch)
     with pytest.raises(StorageError, match="The song on standard input is larger than"):
-        spool(io.BytesIO(DATA), target)
+        copy_stdin(io.BytesIO(DATA), target)
     with pytest.raises(DecodeError, match=r"Standard input cannot be read \(Input/output error\)"):
-        spool(Unreadable(), target)
+        copy_stdin(Unreadable(), target)
     assert not target.exists()

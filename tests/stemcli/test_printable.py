@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.printable import KEPT, cell, name_part, printable, printable_lines
+from stemcli.printable import (
+    KEPT,
+    byte_length,
+    cell,
+    copy_name,
+    name_part,
+    portable,
+    portable_name,
+    printable,
+    printable_lines,
+)
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """All characters with the property Bidi_Control (UAX 9, Explicit Directional Formatting)."""
@@ -74,6 +84,33 @@ def test_a_cell_stays_one_csv_cell(text: str) -> None:
     csv.writer(line).writerow([cell(text), "next"])
     ((first, second),) = csv.reader([*io.StringIO(line.getvalue(), newline="")])
     assert (first, second) == (cell(text), "next")
+
+
+@given(st.text(min_size=1), st.sampled_from([".mp3", ".aiff", ""]))
+def test_the_name_of_a_copy(name: str, ending: str) -> None:
+    """Property: whatever the length of a name, the file system takes it, and its extension stays.
+
+    50 bytes are left for the name of a stem.
+    """
+    for repeated in (name, name * 300):
+        found = copy_name(f"a{repeated}{ending}")
+        assert found.endswith(ending)
+        assert byte_length(found) <= 200
+        assert not {"/", "\\", "\0"} & {*found}
+
+
+@pytest.mark.parametrize(
+    ("name", "spared"), [("NUL.wav", "NUL_.wav"), ("com1 .a.b", "com1_.a.b"), ("null", "null")]
+)
+def test_names_of_devices_get_an_underscore(
+    name: str, spared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names from tags and URLs, which are the same on all systems, and names on Windows."""
+    assert portable_name(portable(name)) == spared
+    assert copy_name(name) == name
+    monkeypatch.setattr("stemcli.printable.ON_WINDOWS", True)
+    assert copy_name(name) == spared
+    assert copy_name("a:b?.wav") == "a_b_.wav"
 
 
 def test_a_traceback_keeps_its_lines() -> None:

@@ -18,6 +18,7 @@ import pytest
 from stemcli.batch.executor import LocalExecutor, SessionLike, TaskResult
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.plan import SongTask
+from stemcli.engine.planned import PlannedFiles
 from stemcli.process import environment, finished
 
 NEW, SET = "STEM_TEST_NEW", "STEM_TEST_SET"
@@ -74,12 +75,16 @@ def separate_for_ever() -> None:
 
     def work(*_: object) -> TaskResult:
         over.wait(20)
-        return TaskResult(SongTask(song, {}))
+        return TaskResult(SongTask(song, PlannedFiles({})))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(executor, "_try", work)
         patch.setattr(executor, "interrupt", over.set)
-        list(executor.run([SongTask(song, {})], replace=False, callbacks=lambda task: None))
+        list(
+            executor.run(
+                [SongTask(song, PlannedFiles({}))], replace=False, callbacks=lambda task: None
+            )
+        )
 
 
 @pytest.mark.parametrize("work", [wait_for_ever, separate_for_ever])

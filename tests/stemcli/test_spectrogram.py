@@ -6,27 +6,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemcli.spectrogram import COLUMNS, ROWS, Spectrogram, frequencies, window_length
-from trainers.plots import levels as levels_of_torch
-
-RATE = 8000
-
-
-def tone(hz: float, seconds: float = 1.0, rate: int = RATE, channels: int = 1) -> np.ndarray:
-    """A sine at full scale in every channel, ``(frames, channels)``."""
-    wave = np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
-    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
-
-
-def measured(wave: np.ndarray, rate: int = RATE, block: int = 65536) -> Spectrogram:
-    spectrogram = Spectrogram(rate, wave.shape[1])
-    for start in range(0, len(wave), block):
-        spectrogram.push(wave[start : start + block])
-    spectrogram.finish()
-    return spectrogram
+from stemcli.spectrogram import COLUMNS, ROWS, Spectrogram, frequencies, row_weights, window_length
+from tests.stemcli.spectra import RATE, measured, tone
 
 
 def middle(level: np.ndarray) -> np.ndarray:
@@ -62,13 +47,16 @@ def test_half_the_amplitude_is_6_db_less() -> None:
 
 
 def test_levels_are_those_of_the_transform_in_torch() -> None:
-    """``trainers.plots`` measures with torch.stft; there a full-scale sine has a quarter."""
-    wave = tone(523, 3.0, 44_100)
-    expected = levels_of_torch(wave.T.copy(), 44_100) + 10 * np.log10(4)
+    """Reference: torch.stft, where the bin of a sine at full scale has a quarter of its power."""
+    wave, size = tone(523, 3.0, 44_100), window_length(44_100)
+    window = torch.hann_window(size)
+    bins = torch.stft(torch.from_numpy(wave[:, 0]), size, window=window, return_complex=True)
+    power = 4 * (bins.abs() / window.sum()).square().double().numpy()
+    expected = middle(10 * np.log10(row_weights(44_100, size) @ power + 1e-20)[::-1])
     found = middle(measured(wave, 44_100).levels())
-    audible = middle(expected) > -60
+    audible = expected > -60
     assert audible.sum() > 3
-    np.testing.assert_allclose(found[audible], middle(expected)[audible], atol=0.05)
+    np.testing.assert_allclose(found[audible], expected[audible], atol=0.05)
 
 
 @pytest.mark.parametrize("channels", [2, 8])

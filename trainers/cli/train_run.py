@@ -289,7 +289,7 @@ def dry_run_lines(started: RunStarted, found: DryRunFinished, data: str) -> Iter
 
 
 def check_memory(recipe: Recipe, device: torch.device) -> None:
-    """Refuse a network that would be killed by the system for lack of memory.
+    """Refuse a run that the system would kill for lack of memory.
 
     Raises:
         OutOfMemoryError: weights, gradients and optimizer state need more than is free.

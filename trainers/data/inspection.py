@@ -192,21 +192,18 @@ def _silent_untrained(
 
 def _silent_in_songs(found: Findings, rules: SoundRules, detector: _SoundDetector) -> list[str]:
     """Return a note that names the stems that are silent in a song, but not in every song."""
-    # A detector of its own: the problems of a check must be those of a training.
-    again = _SoundDetector(found.headers, replace(rules, decode=False))
-    again.has_sound.update(detector.has_sound)
     needed = {part for stem in rules.needed for part in parts_of(stem, rules.groups)}
     names = [stem for stem in found.stems if stem in needed or not needed]
     sources = {
         stem: [song.stems[stem] for song in found.songs if stem in song.stems] for stem in names
     }
-    again.detect(source for some in sources.values() for source in some)
+    detector.detect((one for some in sources.values() for one in some), for_notes=True)
     silent = [
         str(source.path)
         for some in sources.values()
-        if any(again.has_sound.get(source, True) for source in some)
+        if any(detector.has_sound.get(source, True) for source in some)
         for source in some
-        if not again.has_sound.get(source, True)
+        if not detector.has_sound.get(source, True)
     ]
     return [f"Silent from start to end: {listed(silent)}"] if silent else []
 
@@ -237,7 +234,9 @@ def _mismatches(found: Findings, detector: _SoundDetector) -> Iterator[str]:
             (detector.frames.get(one, info.frames or 0), str(one.path))
             for one, info in infos.items()
         ]
-        yield from length_mismatch(lengths, max(info.sample_rate for info in infos.values()))
+        rate = max(info.sample_rate for info in infos.values())
+        if problem := length_mismatch(lengths, rate):
+            yield problem
 
 
 class _SoundDetector:
@@ -260,12 +259,22 @@ class _SoundDetector:
         headers = self._headers.items()
         return [one for one, info in headers if self._rules.is_read_to_the_end(one, info)]
 
-    def detect(self, sources: Iterable[Source]) -> None:
-        """Read files in parallel; skips files without a readable header."""
+    def detect(self, sources: Iterable[Source], *, for_notes: bool = False) -> None:
+        """Read files in parallel; skips files without a readable header.
+
+        Args:
+            sources: the files.
+            for_notes: whether a training would not read them: they are read to their first sound,
+                and errors are no problems.
+        """
         unknown = [one for one in sources if one in self._headers and one not in self.has_sound]
+        rules = replace(self._rules, decode=self._rules.decode and not for_notes)
         with decoding_pool(THREADS) as pool:
-            for source, sound in zip(unknown, pool.map(self._read, unknown), strict=True):
+            read = pool.map(lambda source: self._read(source, rules), unknown)
+            for source, sound in zip(unknown, read, strict=True):
                 self.has_sound[source] = bool(sound)
+                if for_notes:
+                    continue
                 if isinstance(sound, str):
                     self.problems.append(sound)
                 elif sound.frames is not None:
@@ -283,10 +292,10 @@ class _SoundDetector:
             self.sounds(song.stems[part]) for song in songs for part in wanted if part in song.stems
         )
 
-    def _read(self, source: Source) -> _Sound | str:
+    def _read(self, source: Source, rules: SoundRules) -> _Sound | str:
         """Read a file; returns the error if it is unreadable."""
         info = self._headers[source]
-        is_whole = self._rules.is_read_to_the_end(source, info)
+        is_whole = rules.is_read_to_the_end(source, info)
         try:
             sound = _listen(source, info, is_whole=is_whole)
         except AudioError as error:

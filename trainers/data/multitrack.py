@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -130,7 +130,8 @@ class OpenTrack:
         if self.is_made:
             return
         lengths = [(one.frames, one.name) for one in self.recordings]
-        for problem in length_mismatch(lengths, self.recordings[0].sample_rate):
+        problem = length_mismatch(lengths, self.recordings[0].sample_rate)
+        if problem:
             raise DecodeError(problem)
 
     @property
@@ -139,17 +140,17 @@ class OpenTrack:
         return [*self.stems.values(), *([self.mixture] if self.mixture else [])]
 
 
-def length_mismatch(lengths: Iterable[tuple[int, str]], sample_rate: int) -> list[str]:
-    """Report in one sentence that files of a song differ by more than :data:`SLACK`.
+def length_mismatch(lengths: Collection[tuple[int, str]], sample_rate: int) -> str:
+    """A sentence if files of a song differ in length by more than :data:`SLACK`; else empty.
 
     Args:
         lengths: samples per channel of each file, and its name.
         sample_rate: sample rate of all, in Hz.
     """
-    (shortest, short), *_, (longest, long) = sorted(lengths) * 2
+    (shortest, short), (longest, long) = min(lengths), max(lengths)
     if longest - shortest <= SLACK * sample_rate:
-        return []
-    return [f"{short} and {long} differ in length: use stems that add up to their mixture"]
+        return ""
+    return f"{short} and {long} differ in length: use stems that add up to their mixture"
 
 
 def peak_of_sum(recordings: Sequence[Recording], frames: int) -> float:

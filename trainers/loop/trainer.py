@@ -188,7 +188,7 @@ def _save(state: TrainState, context: LoopContext) -> None:
 
 
 def _write_checkpoint(state: TrainState, context: LoopContext) -> None:
-    """Save without an event: after an interruption nobody may be there to receive it."""
+    """Save without an event: after an interruption the receiver may be gone."""
     try:
         save_checkpoint(state, context.folder, context.strategy)
         if context.strategy.rank == 0:

@@ -22,7 +22,8 @@ from stemcli.engine.events import (
     TrackStarted,
 )
 from stemcli.engine.options import Options
-from stemcli.engine.outputs import Ready, plan_picture
+from stemcli.engine.outputs import Ready
+from stemcli.engine.planned import PlannedFiles, plan_files
 from stemcli.engine.publish import StagedFiles
 from stemcli.engine.song import Result
 
@@ -48,16 +49,9 @@ class FakeSession:
     def emit(self, event: Event) -> None:
         self.on_event(event)
 
-    def plan(self, song: Path, *, folder: Path | None = None) -> dict[str, Path]:
+    def plan_files(self, song: Path, *, folder: Path | None = None) -> PlannedFiles:
         root = Path(self.options.output) / (folder or Path())
-        values = {"track": song.stem, "ext": self.options.format, "model": "fake"}
-        return {
-            stem: root / self.options.filename.format(stem=stem, **values) for stem in self.stems
-        }
-
-    def plan_picture(self, song: Path, *, folder: Path | None = None) -> Path | None:
-        where = Path(self.options.output) / (folder or Path())
-        return plan_picture(Path(song), self.options, folder=where, model="fake")
+        return plan_files(song, self.stems, self.options, folder=root, model="fake")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -70,20 +64,18 @@ class FakeSession:
         folder: Path | None = None,
         replace: bool = False,
         ready: Ready = lambda files: None,
-        outputs: dict[str, Path] | None = None,
-        picture: Path | None = None,
+        planned: PlannedFiles | None = None,
         track: str = "",
     ) -> Result:
         self.threads.add(threading.get_ident())
         self.before(song)
         track = track or str((folder or Path()) / song.name)
-        if not outputs:
-            outputs = self.plan(song, folder=folder)
-            picture = self.plan_picture(song, folder=folder)
-        files = [*outputs.values(), *filter(None, [picture])]
+        if planned is None:
+            planned = self.plan_files(song, folder=folder)
+        files = planned.files
         if self.options.existing == "skip" and all(path.exists() for path in files):
             self.on_event(TrackSkipped(track, "all stems exist"))
-            return Result(outputs, skipped=True)
+            return Result(planned.stems, skipped=True)
         self._read(song, track)
         for event in self._work(track):
             if self.interrupted:
@@ -96,11 +88,11 @@ class FakeSession:
         is_renamed_elsewhere = ready(renames) is True
         if not is_renamed_elsewhere:
             rename_all(renames)
-        printed = {stem: str(path) for stem, path in outputs.items()}
-        drawn = str(picture) if picture else None
+        printed, drawn = planned.spelled()
         self.on_event(TrackFinished(track, printed, SECONDS, 2.0, drawn))
         frames = round(SECONDS * RATE)
-        return Result(outputs, frames, RATE, wall_seconds=2.0, picture=picture)
+        picture = planned.picture
+        return Result(planned.stems, frames, RATE, wall_seconds=2.0, picture=picture)
 
     def interrupt(self) -> None:
         self.interrupted = True

@@ -40,7 +40,7 @@ class StepLog:
     def on_written(self, stems: Any) -> bool:
         self.steps.append("written")
         self.stems.append(tuple(stems))
-        assert not any(path.exists() for path in self.task.outputs.values())
+        assert not any(path.exists() for path in self.task.planned.stems.values())
         return False
 
 
@@ -58,7 +58,7 @@ class Cluster:
 
     def tasks(self, *names: str, content: str = "good") -> list[SongTask]:
         songs = make_songs(Path(), *names, content=content)
-        return [SongTask(LibrarySong(song), self.executor.plan(song)) for song in songs]
+        return [SongTask(LibrarySong(song), self.executor.plan_files(song)) for song in songs]
 
     def run(self, tasks: list[SongTask]) -> dict[str, TaskResult]:
         """Results by song name."""

@@ -14,17 +14,18 @@ from stemcli.batch.library import LibrarySong, find_songs
 from stemcli.batch.plan import SongTask
 from stemcli.batch.ray_executor import open_cluster
 from stemcli.batch.resume import DONE, EDITED_PICTURE, EXIST
+from stemcli.engine import planned
 from stemcli.engine.events import TrackFinished
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import plan_picture
+from stemcli.engine.planned import PlannedFiles
+from stemcli.engine.tag_fields import TAG_FIELDS
 from stemcli.remote_path import UrlPath
 from tests.stemcli.batch.fake_cluster import Cluster, partial_files
 from tests.stemcli.batch.fake_ray import GOOD, FakeRay
-from tests.stemcli.batch.test_resume import Library, library, one_song_at_a_time
-from tests.stemcli.batch.test_url_library import Library as UrlLibrary
-from tests.stemcli.batch.test_url_library import library as url_library
+from tests.stemcli.batch.small_libraries import Library, UrlLibrary
 
-__all__ = ["library", "one_song_at_a_time", "url_library"]
+pytestmark = pytest.mark.usefixtures("one_song_at_a_time")
 
 ALL = ["c.mp3", "a.mp3", "b.mp3"]
 
@@ -55,6 +56,16 @@ def test_a_wrong_template_is_refused() -> None:
     options = Options(filename="{trac}/{stem}.{ext}", picture=True)
     with pytest.raises(ConfigError, match="did you mean"):
         plan_picture(Path("a.mp3"), options, folder=Path(), model="m")
+
+
+def test_tags_are_read_once_for_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    values = dict.fromkeys(TAG_FIELDS, "x") | {"artist": "A"}
+    monkeypatch.setattr(planned, "tag_values", lambda song: read.append(song) or values)
+    options = Options(filename="{artist}/{stem}.{ext}", picture=True)
+    files = planned.plan_files(Path("a.mp3"), ["vocals"], options, folder=Path("out"), model="m")
+    assert files.files == [Path("out/A/vocals.wav"), Path("out/A/spectrograms.png")]
+    assert read == [Path("a.mp3")]
 
 
 def test_songs_done_without_a_picture_are_redone_once(library: Library) -> None:
@@ -164,12 +175,12 @@ def test_pictures_by_a_cluster_behind_urls(
 def test_pictures_by_a_cluster(cluster: Cluster) -> None:
     (task,) = cluster.tasks("a.mp3")
     options: Any = cluster.executor._options
-    assert cluster.executor.plan_picture(Path("a.mp3")) is None
+    assert cluster.executor.plan_files(Path("a.mp3")).picture is None
     with_picture = Options(**{**options.to_dict(), "picture": True, "model": options.model})
     cluster.executor = type(cluster.executor)(with_picture, cluster._forward, 1)
-    path = cluster.executor.plan_picture(Path("a.mp3"))
+    path = cluster.executor.plan_files(Path("a.mp3")).picture
     assert path == Path("out/a/spectrograms.png")
-    task = SongTask(LibrarySong(Path("a.mp3")), task.outputs, path)
+    task = SongTask(LibrarySong(Path("a.mp3")), PlannedFiles(task.planned.stems, path))
     assert cluster.run([task])["a.mp3"].error is None
     assert path.read_text() == "spectrograms of a.mp3"
     assert partial_files() == []

@@ -24,8 +24,8 @@ def make_plan(root: Path, *songs: Path, **choices: Any) -> list[SongTask]:
 def test_outputs_mirror_the_folders_of_the_songs(tmp_path: Path) -> None:
     songs = make_songs(tmp_path, "x/a.mp3", "y/a.mp3")
     first, second = make_plan(tmp_path, *songs)
-    assert first.outputs["vocals"] == tmp_path / "out/x/a/vocals.wav"
-    assert second.outputs["vocals"] == tmp_path / "out/y/a/vocals.wav"
+    assert first.planned.stems["vocals"] == tmp_path / "out/x/a/vocals.wav"
+    assert second.planned.stems["vocals"] == tmp_path / "out/y/a/vocals.wav"
     assert (first.name, second.name) == (str(Path("x/a.mp3")), str(Path("y/a.mp3")))
 
 

@@ -27,6 +27,7 @@ from stemcli.batch.resume import DONE
 from stemcli.batch.run import separate_songs
 from stemcli.engine.events import Event, Progress, TrackFinished, TrackStarted
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 from tests.stemcli.batch.fake import SECONDS, make_songs
 from tests.stemcli.batch.fake_cluster import Cluster, StepLog, partial_files
 from tests.stemcli.batch.fake_ray import GOOD
@@ -67,8 +68,8 @@ def test_stems_get_the_planned_names_not_those_that_an_actor_would_choose(
 ) -> None:
     """An actor may read other tags, e.g. because its machine has no ffmpeg."""
     (task,) = cluster.tasks("a.mp3")
-    outputs = {stem: Path(f"out/Artist/{stem}.wav") for stem in task.outputs}
-    assert cluster.run([SongTask(task.song, outputs)])["a.mp3"].error is None
+    outputs = {stem: Path(f"out/Artist/{stem}.wav") for stem in task.planned.stems}
+    assert cluster.run([SongTask(task.song, PlannedFiles(outputs))])["a.mp3"].error is None
     assert {*Path("out/Artist").iterdir()} == {*outputs.values()}
     assert not Path("out/a").exists()
 

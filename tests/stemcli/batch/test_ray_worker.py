@@ -26,6 +26,7 @@ from stemcli.batch.records import Content
 from stemcli.engine.events import Progress, TrackStarted
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 from tests.stemcli.batch.fake import SECONDS, FakeSession, make_songs
 from tests.stemcli.engine.stubs import Flipped, Scaling, noise
 from tests.stemcli.engine.test_level import write
@@ -51,7 +52,9 @@ class ActorHarness:
 
     def task(self, name: str = "a.mp3", content: str = "good") -> SongTask:
         (song,) = make_songs(self.folder / "in", name, content=content)
-        return SongTask(LibrarySong(song, Path("x")), {})
+        place = self.folder / "out/x" / song.stem
+        stems = {stem: place / f"{stem}.wav" for stem in ("vocals", "instrumental")}
+        return SongTask(LibrarySong(song, Path("x")), PlannedFiles(stems))
 
     def separate(self, task: SongTask) -> Iterator[Message]:
         return self.actor.separate(task, replace=False)
@@ -88,7 +91,7 @@ def test_an_unreadable_song_fails_with_message_and_traceback(harness: ActorHarne
 
 
 def test_a_missing_song_is_reported_as_not_found(harness: ActorHarness) -> None:
-    task = SongTask(LibrarySong(harness.folder / "in/none.mp3"), {})
+    task = SongTask(LibrarySong(harness.folder / "in/none.mp3"), PlannedFiles({}))
     assert [*harness.separate(task)] == [SongNotFound()]
 
 
@@ -138,7 +141,7 @@ def test_the_actor_applies_the_phase_model(tmp_path: Path) -> None:
     song = write(tmp_path / "in/song.wav", noise(500))
     actor = SeparationActor(options, models)
     assert actor.load().device == "cpu"
-    task = SongTask(LibrarySong(song), {"vocals": tmp_path / "out/song/vocals.wav"})
+    task = SongTask(LibrarySong(song), PlannedFiles({"vocals": tmp_path / "out/song/vocals.wav"}))
     written = [*actor.separate(task, replace=False)][-1]
     assert isinstance(written, StemsWritten)
     (vocals,) = (each for each in written.stems if each.path.name == "vocals.wav")

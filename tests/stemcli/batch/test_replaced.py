@@ -12,9 +12,9 @@ from stemcli.batch.records import Content
 from stemcli.batch.resume import DONE, EDITED
 from stemcli.engine.publish import StagedFiles, publish_files
 from tests.stemcli.batch import fake
-from tests.stemcli.batch.test_resume import Library, change, library, one_song_at_a_time
+from tests.stemcli.batch.small_libraries import Library, change
 
-__all__ = ["library", "one_song_at_a_time"]
+pytestmark = pytest.mark.usefixtures("one_song_at_a_time")
 
 
 @pytest.fixture(autouse=True)
@@ -96,32 +96,70 @@ def test_an_edited_stem_counts_as_edited_after_a_failed_overwrite(
     assert library.started.skipped == {EDITED: 1, DONE: 2}
 
 
-def kill_between_renames(library: Library, complete: bool) -> None:
-    """The state of the disk after the old vocals were set aside, with or without the new stems."""
-    vocals, other = (library.out / f"c/{stem}.wav" for stem in ("vocals", "instrumental"))
-    files = [(beside(path), path) for path in (vocals, other)]
+STEMS = ("vocals", "instrumental")
+
+
+def kill_between_renames(
+    library: Library,
+    broken: tuple[str, ...],
+    set_aside: str = "vocals",
+    *,
+    is_renamed: bool = False,
+) -> None:
+    """The state of the disk after a kill between the renames.
+
+    Args:
+        library: whose first song was being separated again.
+        broken: stems that the disk did not have yet when the power failed.
+        set_aside: the stem whose older file was set aside.
+        is_renamed: whether that stem has its new file already.
+    """
+    paths = {stem: library.out / f"c/{stem}.wav" for stem in STEMS}
+    files = {stem: beside(path) for stem, path in paths.items()}
     with Journal(library.out) as journal:
         entry = journal.find("c.mp3")
         assert entry
-        journal.begin("c.mp3", entry.source, entry.content, entry.settings, [vocals, other])
-        for temporary, path in files:
-            temporary.write_text(f"new {path.stem}")
-        journal.ready("c.mp3", [(made, path, Content.of(made)) for made, path in files])
-    vocals.replace(aside(vocals))
-    for temporary, _ in () if complete else files:
-        temporary.write_text("")  # the power failed before the disk had it
+        journal.begin("c.mp3", entry.source, entry.content, entry.settings, paths.values())
+        for stem, temporary in files.items():
+            temporary.write_text(f"new {stem}")
+        rows = [(files[stem], path, Content.of(files[stem])) for stem, path in paths.items()]
+        journal.ready("c.mp3", rows)
+    paths[set_aside].replace(aside(paths[set_aside]))
+    if is_renamed:
+        files[set_aside].replace(paths[set_aside])
+    for stem in broken:
+        files[stem].write_text("")
 
 
 def test_a_run_that_was_killed_between_two_renames(library: Library) -> None:
-    kill_between_renames(library, complete=True)
+    kill_between_renames(library, broken=())
     library.run()
     assert library.separated == []
     assert texts(library) == {"vocals.wav": "new vocals", "instrumental.wav": "new instrumental"}
 
 
-def test_an_older_stem_without_a_newer_one_comes_back(library: Library) -> None:
+@pytest.mark.parametrize("broken", [STEMS, ("instrumental",), ("vocals",)], ids="+".join)
+@pytest.mark.parametrize("set_aside", STEMS)
+def test_an_older_stem_without_a_newer_one_comes_back(
+    set_aside: str, broken: tuple[str, ...], library: Library
+) -> None:
     """The other stem cannot be told from an edited one, so the song is kept as it was."""
     before = texts(library)
-    kill_between_renames(library, complete=False)
+    kill_between_renames(library, broken, set_aside)
     library.run()
     assert texts(library) == before
+
+
+def test_a_newer_stem_without_the_others_makes_room_for_the_older_one(library: Library) -> None:
+    """Law: after a run, the stems of a song are of one separation."""
+    before = texts(library)
+    kill_between_renames(library, ("instrumental",), is_renamed=True)
+    library.run()
+    assert texts(library) == before
+
+
+def test_a_newer_stem_that_was_edited_is_kept(library: Library) -> None:
+    kill_between_renames(library, ("instrumental",), is_renamed=True)
+    change(library, "out/c/vocals.wav", "a better mix")
+    library.run()
+    assert texts(library)["vocals.wav"] == "a better mix"

@@ -11,70 +11,20 @@ import pytest
 
 from model_zoo.errors import OutputError
 from stemcli.audio.writer import leftovers
-from stemcli.batch.executor import LocalExecutor
 from stemcli.batch.journal import Journal
-from stemcli.batch.library import LibrarySong, find_songs
-from stemcli.batch.report import BatchReport, BatchStarted
+from stemcli.batch.library import LibrarySong
+from stemcli.batch.report import BatchReport
 from stemcli.batch.resume import DONE, EDITED, FOREIGN
 from stemcli.batch.run import separate_songs
-from stemcli.engine.events import Event
 from stemcli.engine.options import Options
-from tests.stemcli.batch.fake import FakeSession, make_songs, open_fake
+from tests.stemcli.batch.fake import make_songs, open_fake
+from tests.stemcli.batch.small_libraries import Library, change
+
+pytestmark = pytest.mark.usefixtures("one_song_at_a_time")
 
 
 class Killed(BaseException):
     """Ends a run like SIGKILL."""
-
-
-class Library:
-    """Songs, and runs over them that record which songs were separated."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.out = root, root / "out"
-        self.separated: list[str] = []
-        self.started = BatchStarted(0)
-        self.model = {"fake": "1"}
-        self.before: Callable[[Path], object] = lambda song: None
-        make_songs(root / "in", "x/a.mp3", "x/b.mp3", "c.mp3")
-
-    def run(self, retries: int = 0, folder: str = "in", **options: Any) -> BatchReport:
-        self.separated = []
-        songs = find_songs(self.root / folder).songs
-        with Journal(self.out) as journal:
-            return separate_songs(
-                songs,
-                Options(output=str(self.out), **options),
-                retries=retries,
-                journal=journal,
-                on_event=self._on_event,
-                open_executor=self._open,
-            )
-
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, BatchStarted):
-            self.started = event
-
-    def _open(self, options: Options, on_event: Any, jobs: int) -> LocalExecutor:
-        def before(song: Path) -> None:
-            self.separated.append(song.name)
-            self.before(song)
-
-        session = FakeSession(options, on_event, jobs, before=before, model=self.model)
-        return LocalExecutor(session, jobs)
-
-
-@pytest.fixture(autouse=True)
-def one_song_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes it certain which songs a run has reached when it is stopped."""
-    monkeypatch.setattr("stemcli.batch.executor.AT_THE_ENDS", 0)
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Library:
-    library = Library(tmp_path)
-    library.run()
-    assert library.separated == ["c.mp3", "a.mp3", "b.mp3"]
-    return library
 
 
 def test_a_second_run_does_nothing(library: Library) -> None:
@@ -82,10 +32,6 @@ def test_a_second_run_does_nothing(library: Library) -> None:
     assert library.separated == []
     assert [track.outcome for track in report.tracks] == ["skipped"] * 3
     assert (library.started.skipped, library.started.again) == ({DONE: 3}, {})
-
-
-def change(library: Library, name: str, text: str) -> None:
-    (library.root / name).write_text(text)
 
 
 CHANGES: dict[str, tuple[Callable[[Library], object], list[str], str]] = {

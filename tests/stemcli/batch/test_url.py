@@ -13,20 +13,23 @@ from typing import Any
 
 import pytest
 
-from model_zoo.errors import DecodeError, StemError, StorageError, UsageError
+from model_zoo.errors import DecodeError, OutputError, StemError, StorageError, UsageError
+from stemcli.audio import tags
 from stemcli.audio.tags import song_tags
 from stemcli.batch.library import LibrarySong, fetched, find_songs
+from stemcli.batch.pipe import _PipeExecutor
 from stemcli.batch.plan import SongTask
 from stemcli.batch.records import Content
 from stemcli.engine.events import DownloadProgress, Event, TrackFinished
 from stemcli.engine.options import Options
+from stemcli.engine.planned import PlannedFiles
 from stemcli.engine.tag_fields import tag_values
 from stemcli.fetch import fetch
-from stemcli.remote_path import UrlPath, absolute, as_path, real
+from stemcli.remote_path import UrlPath, _explain_errors, absolute, as_path, real, refuse_password
 from stemcli.web import BLOCK
 from tests.audio_files import ffmpeg
 from tests.stemcli.batch.bucket import get, put
-from tests.stemcli.batch.fake import open_fake
+from tests.stemcli.batch.fake import FakeSession, make_songs, open_fake
 from tests.web_server import content, serve
 
 BUCKET = "s3://library"
@@ -53,6 +56,17 @@ def test_a_password_in_an_address_is_refused() -> None:
     with pytest.raises(UsageError, match=r"sftp://me@host/x was given with a password") as caught:
         as_path("sftp://me:secret@host/x")
     assert "secret" not in str(caught.value)
+
+
+def test_a_key_in_a_url_is_not_shown_by_other_errors() -> None:
+    url = "http://me:pass@server/x.mp3?key=secret"
+    with pytest.raises(UsageError, match=r"^The URL http://me@server/x\.mp3\?\.\.\. was given"):
+        refuse_password(url)
+    with (
+        pytest.raises(StorageError, match=r"^http://server/x\?\.\.\. cannot be reached \(no ht"),
+        _explain_errors(UrlPath("http://server/x?key=secret")),
+    ):
+        raise OSError("no http://server/x?key=secret")
 
 
 @pytest.mark.parametrize(
@@ -115,13 +129,18 @@ def test_a_song_in_a_bucket_is_downloaded_up_to_the_limit(
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "flac", "m4a", "wav", "mkv"])
-def test_tags_of_a_song_in_a_bucket(suffix: str, bucket: UrlPath, tmp_path: Path) -> None:
+def test_tags_of_a_song_in_a_bucket(
+    suffix: str, bucket: UrlPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reference: the tags of the local file; only WAV and films are downloaded as a whole."""
     song = tmp_path / f"a.{suffix}"
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-metadata", "title=T.N.T.", song)
     (bucket / song.name).store(song)
     song_in_bucket = bucket / song.name
+    downloads: list[object] = []
+    monkeypatch.setattr(tags, "fetch", lambda *args: downloads.append(args) or fetch(*args))
     assert song_tags(song_in_bucket) == song_tags(song)
+    assert len(downloads) == (suffix in ("wav", "mkv"))
     assert tag_values(song_in_bucket)["title"] == "T.N.T."
 
 
@@ -146,6 +165,31 @@ def test_a_song_of_a_library_on_a_web_server(tmp_path: Path) -> None:
             raise DecodeError(f"{here} is damaged")
 
 
+@pytest.mark.parametrize("kind", ["stdin", "url"])
+def test_an_error_of_the_disk_names_the_temporary_folder(kind: str, tmp_path: Path) -> None:
+    """Songs that are copied there first, as in ``stem separate - -o -``."""
+
+    def fill_disk(song: Path) -> None:
+        raise OutputError(f"The stems of {song} cannot be written")
+
+    session = FakeSession(Options(output=str(tmp_path)), lambda event: None, before=fill_disk)
+    with serve() as server:
+        url = server.add("/a.mp3", content(b"good"))
+        (path,) = make_songs(tmp_path, "stdin")
+        songs = {
+            "stdin": LibrarySong(path, origin="stdin"),
+            "url": LibrarySong(tmp_path / "a.mp3", url=url, origin=url),
+        }
+        task = SongTask(songs[kind], PlannedFiles({"vocals": tmp_path / "vocals.wav"}))
+        with _PipeExecutor(session, 1) as executor:
+            (result,) = executor.run([task], replace=False, callbacks=lambda task: None)
+    assert isinstance(result.error, OutputError)
+    assert str(result.error) == (
+        f"The stems of {songs[kind].shown} cannot be written. To use another temporary folder, set "
+        "TMPDIR"
+    )
+
+
 def test_the_progress_of_a_download_is_an_event(tmp_path: Path) -> None:
     """The second half is sent after the first was reported."""
     events: list[Event] = []
@@ -158,7 +202,7 @@ def test_the_progress_of_a_download_is_an_event(tmp_path: Path) -> None:
         url = server.add("/a.mp3", server.in_halves(b"good" * BLOCK))
         song = LibrarySong(tmp_path / "a.mp3", url=url)
         executor = open_fake(Options(output=str(tmp_path)), on_event, 1)
-        task = SongTask(song, executor.plan(song.path))
+        task = SongTask(song, executor.plan_files(song.path))
         [*executor.run([task], replace=False, callbacks=lambda task: None)]
     assert events[0] == DownloadProgress("a.mp3", 2 * BLOCK, 4 * BLOCK)
     assert isinstance(events[-1], TrackFinished)

@@ -113,7 +113,7 @@ OPTIONS = {
     "no end": Request("--end 0", 2, "--end must come after --start"),
     "time in words": Request("--start soon", 2, "'soon' is not a time. Try e.g. 90, 1:30"),
     "all overlap": Request("--overlap 1", 2, "1 is not at least 0 and below 1. Try e.g. 0.25"),
-    "no segment": Request("--segment 0", 2, "--segment must be at least 0.25 seconds"),
+    "no segment": Request("--segment 0", 2, "--segment must be from 0.25 to 600.0 seconds"),
     "no workers": Request("--jobs 0", 2, "--jobs.*whole number from 1 to 64"),
     "the same model twice": Request("-m tiny -m tiny", 2, "a model is named twice"),
     "no CUDA": Request("-d cuda", 2, r"No CUDA GPU .*\. Try --device cpu, or --device auto"),

@@ -121,7 +121,7 @@ def test_show_survives_invalid_values(
         ("device", "gpu", "Invalid value for device: 'gpu' is not a device. Try auto, cpu"),
         ("overwrite", "perhaps", "Invalid value for overwrite: 'perhaps' is not a valid boolean"),
         ("stems", ",", "Invalid value for stems: no name was given"),
-        ("segment", "0.1", "Options: segment must be at least 0.25 seconds, found 0.1"),
+        ("segment", "0.1", "Options: segment must be from 0.25 to 600.0 seconds, found 0.1"),
         ("bitrate", "5000", "Options: bitrate of mp3 goes from 64 to 320, found 5000; bitrate of"),
         ("quality", "77", "Options: quality of mp3 goes from 0 (best) to 9, found 77; quality of"),
         ("filename", "{trak}", "filename: unknown field {trak}, did you mean {track}?"),

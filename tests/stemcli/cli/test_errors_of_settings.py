@@ -35,7 +35,7 @@ from trainers.data.layouts.checks import MissingStemsError
             "perhaps",
             "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is",
         ),
-        ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be at least 0.25 seconds"),
+        ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be from 0.25 to 600.0 seconds"),
         ("STEM_MODEL", "melrofrmer", "Error: Unknown model 'melrofrmer': did you mean 'melrof"),
         ("STEM_FILENAME", "{trak}", "Error: STEM_FILENAME: unknown field {trak}"),
     ],

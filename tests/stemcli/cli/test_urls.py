@@ -272,3 +272,13 @@ def test_a_library_named_after_tags_is_resumed(run_tiny: RunStem, tmp_path: Path
     song(tmp_path / "in/2.flac", artist="A", title="Zwei")
     assert run_tiny("batch", "in", "-o", "in", *TAGGED).exit_code == 1
     assert {f"A/00 Zwei - {stem}.wav" for stem in STEMS} <= tree(tmp_path / "in")
+
+
+@pytest.mark.parametrize("more", [(), ("--skip-existing",), ("--overwrite",)])
+def test_a_missing_song_is_an_error_although_its_stems_exist(
+    more: tuple[str, ...], run_tiny: RunStem, tmp_path: Path
+) -> None:
+    song(tmp_path / "a.flac")
+    assert run_tiny("separate", "a.flac").exit_code == 0
+    line = error_line(run_tiny("separate", "gone/a.flac", *more), 1)
+    assert line.startswith("Error: There is no file gone/a.flac")

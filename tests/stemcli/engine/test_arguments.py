@@ -15,7 +15,7 @@ import torch
 import stemcli
 from stemcli.engine.events import Event
 from stemcli.engine.session import Session
-from tests.stemcli.engine.test_python_api import make_session, song
+from tests.stemcli.engine.sessions import make_session, song
 
 
 def unloadable(name: str) -> Any:
@@ -37,7 +37,7 @@ SONGS: tuple[tuple[Any, str], ...] = (
 
 
 @pytest.mark.parametrize(("given", "sentence"), SONGS)
-def test_a_song_that_is_none(given: Any, sentence: str) -> None:
+def test_not_a_song(given: Any, sentence: str) -> None:
     session = Session(load=unloadable)
     with pytest.raises(stemcli.UsageError, match=sentence):
         session.separate_file(given)
@@ -58,7 +58,7 @@ def test_a_song_that_is_none(given: Any, sentence: str) -> None:
         (torch.zeros((9, 2)), r"Tensor, a waveform\. Add its rate"),
     ],
 )
-def test_a_song_of_separate_that_is_none(given: Any, sentence: str) -> None:
+def test_separate_without_a_song(given: Any, sentence: str) -> None:
     with pytest.raises(stemcli.UsageError, match=sentence):
         stemcli.separate(given)
 

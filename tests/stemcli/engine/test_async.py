@@ -17,8 +17,8 @@ import stemcli
 from stemcli.engine.calls import Call, run_in_thread
 from stemcli.engine.device_pool import DevicePool
 from stemcli.engine.events import Event, Progress, TrackStarted
+from tests.stemcli.engine.sessions import RATE, files, make_session, song
 from tests.stemcli.engine.stubs import noise
-from tests.stemcli.engine.test_python_api import RATE, files, make_session, song
 
 IMPORTS = """
 import asyncio, sys, threading
@@ -72,7 +72,7 @@ def test_async_songs_are_those_of_the_sync_call(tmp_path: Path) -> None:
     expected = make_session(tmp_path / "sync").separate_file(path)
 
     async def run() -> tuple[Any, Any]:
-        session = make_session(tmp_path / "async", on_event)
+        session = make_session(tmp_path / "async", on_event=on_event)
         files = session.separate_file_async(path)
         return await asyncio.gather(files, session.separate_array_async(noise(RATE), RATE))
 
@@ -97,7 +97,7 @@ def test_the_event_loop_runs_meanwhile_and_a_cancelled_song_leaves_no_files(
 
     async def run() -> None:
         begun.append(asyncio.Event())
-        session = make_session(tmp_path / "out", on_event)
+        session = make_session(tmp_path / "out", on_event=on_event)
         task = asyncio.create_task(session.separate_file_async(long))
         await begun[0].wait()
         other = asyncio.create_task(session.separate_file_async(short))
@@ -122,7 +122,7 @@ def test_an_event_handler_that_raises_ends_the_await(tmp_path: Path) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(make_session(tmp_path / "out", on_event).separate_file_async(path))
+        asyncio.run(make_session(tmp_path / "out", on_event=on_event).separate_file_async(path))
     assert files(tmp_path / "out") == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 import stemcli
 from stemcli.engine.inputs import name_of, on_disk
+from stemcli.fetch import LIMIT
 from tests.full_disk import file_limit
-from tests.stemcli.engine.test_python_api import files, make_session, song
+from tests.stemcli.engine.sessions import files, make_session, song
 
 
 class Raising(io.RawIOBase):
@@ -139,7 +141,9 @@ def test_the_position_of_a_file_object_is_named(tmp_path: Path) -> None:
     session.separate_file(file, name="other.wav")
 
 
-@pytest.mark.parametrize("name", ["a" * 400 + ".wav", "é" * 300 + ".wav", "a." + "b" * 400])
+@pytest.mark.parametrize(
+    "name", ["a" * 400 + ".wav", "é" * 300 + ".wav", "a." + "b" * 400, "a." + "語" * 100]
+)
 def test_a_long_name_is_shortened(tmp_path: Path, name: str) -> None:
     data = song(tmp_path / "song.wav").read_bytes()
     result = make_session(tmp_path / "out").separate_file(io.BytesIO(data), name=name)
@@ -151,7 +155,24 @@ def test_a_long_name_in_a_url_is_shortened() -> None:
     assert (len(name), name[-5:]) == (200, "a.wav")
 
 
-def test_an_interrupted_call_ends_between_blocks(tmp_path: Path) -> None:
+def test_a_file_object_has_the_limit_of_other_songs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv(LIMIT, repr(1000 / 2**30))
+    with on_disk(io.BytesIO(b"1" * 1000), "x.wav") as path:
+        assert path.stat().st_size == 1000
+    endless: Any = Reader(b"1" * 99)
+    sentence = rf"^x\.wav is larger than .* GiB\. To allow more, set {LIMIT}"
+    with pytest.raises(stemcli.StorageError, match=sentence), on_disk(endless, "x.wav"):
+        pass
+    assert files(tmp_path) == []
+
+
+def test_an_interrupted_call_ends_between_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ended = threading.Event()
     ended.set()
     endless: Any = Reader(b"1")

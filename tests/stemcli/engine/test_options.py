@@ -21,7 +21,7 @@ from stemcli.engine.options import Options
         ({"segment": 0.1}, r"segment must be at least 0\.25 seconds"),
         ({"shifts": 0}, "shifts must be at least 1"),
         ({"batch_size": -1}, "batch_size must be at least 1, or 0 for automatic"),
-        ({"start": -1.0}, "start must not be negative"),
+        ({"start": -1.0}, "start must be from 0 to 1,000,000 seconds"),
         ({"start": 5.0, "end": 5.0}, "end must come after start"),
         ({"clip_mode": "soft"}, "clip_mode must be one of"),
         ({"precision": "fp8"}, "precision must be one of"),

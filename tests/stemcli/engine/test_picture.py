@@ -17,12 +17,9 @@ import stemcli.plots
 from stemcli.engine.picture import draw_song
 from stemcli.plots import COLORMAP, FAINTEST_DB, RANGE_DB, to_png
 from stemcli.spectrogram import Spectrogram
+from tests.stemcli.engine.sessions import RATE
 from tests.stemcli.engine.stubs import noise
-from tests.stemcli.engine.test_session import RATE
-from tests.stemcli.test_spectrogram import measured, tone
-
-FOUR = ("vocals", "drums", "bass", "other")
-DB_OF_3 = 20 * np.log10(3)
+from tests.stemcli.spectra import measured, tone
 
 
 def drawn(**waves: np.ndarray) -> Figure:

@@ -8,6 +8,8 @@ import io
 import os
 import pickle
 import re
+import sys
+import tempfile
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,31 +24,15 @@ from model_zoo import errors
 from model_zoo.importers import convert
 from model_zoo.option_names import command_line
 from stemcli.engine.events import Event, TrackFailed
-from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import OptionFields
 from stemcli.engine.session import Session
 from stemcli.version import version
 from stemcli.web import BLOCK
-from tests.stemcli.engine.stubs import Scaling, noise
+from tests.stemcli.engine.sessions import RATE, files, make_session, song
+from tests.stemcli.engine.stubs import noise
 from tests.web_server import content, serve
 
 ROOT = Path(__file__).parents[3]
-RATE = 8000
-
-
-def make_session(out: Path, on_event: Any = None, **values: Any) -> Session:
-    model = LoadedModel("net", Scaling(stems=("vocals", "band")))
-    chosen = {"model": "net", "output": out, "device": "cpu", **values}
-    return Session(on_event=on_event, load=lambda name: model, **chosen)
-
-
-def song(path: Path, seconds: float = 1.0) -> Path:
-    soundfile.write(path, noise(round(seconds * RATE)), RATE, "FLOAT")
-    return path
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def test_one_name_or_several() -> None:
@@ -191,7 +177,8 @@ LATER: dict[str, dict[str, Any]] = {
     "too many channels": {"format": "mp3", "output": "mp3"},
     "a rate that is too high": {"format": "mp3"},
     "a song that does not exist": {"song": "gone.wav"},
-    "a song that is none": {"song": "net.pth"},
+    "a file that is not a song": {"song": "net.pth"},
+    "a picture without matplotlib": {"picture": True},
     "a format that clips": {"clip_mode": "none", "depth": "auto"},
 }
 """Options that are found wrong when a song is separated."""
@@ -214,6 +201,8 @@ def test_later_errors_name_no_flag(
     if name == "a rate that is too high":  # lower rates are converted; flac cannot
         options["format"] = "flac"
         soundfile.write("song.wav", noise(2000), 800_000, "PCM_16")
+    if name == "a picture without matplotlib":
+        monkeypatch.setitem(sys.modules, "stemcli.plots", None)
     with pytest.raises(stemcli.StemError) as caught:
         stemcli.separate(chosen, on_event=sent.append, **options)
     assert "--" not in without_shell_commands(str(caught.value))
@@ -222,8 +211,8 @@ def test_later_errors_name_no_flag(
 
 
 def without_shell_commands(message: str) -> str:
-    """``message`` without commands for training, which Python has no function for."""
-    return re.sub(r"stem train( --?[a-z]+| [A-Z]+| \w+)+", "", message)
+    """``message`` without commands for what Python has no function for."""
+    return re.sub(r"(stem train|pip install)( --?[a-z-]+| [A-Z]+| \w+)+", "", message)
 
 
 def test_convert_names_its_parameters(tmp_path: Path) -> None:
@@ -232,7 +221,16 @@ def test_convert_names_its_parameters(tmp_path: Path) -> None:
     assert "--" not in str(one.value)
 
 
-def test_a_file_object(tmp_path: Path) -> None:
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_file_object(tmp_path: Path, temporary: Path) -> None:
     """Seekable or not, it gives the stems of the file; temporary files are removed."""
     path = song(tmp_path / "song.wav")
     by_path = make_session(tmp_path / "path").separate_file(path)
@@ -251,6 +249,7 @@ def test_a_file_object(tmp_path: Path) -> None:
     for stem, expected in by_path.outputs.items():
         assert by_file.outputs[stem].read_bytes() == expected.read_bytes()
         assert by_pipe.outputs[stem].read_bytes() == expected.read_bytes()
+    assert files(temporary) == []
 
 
 def send(descriptor: int, data: bytes) -> None:
@@ -265,14 +264,14 @@ def test_a_file_object_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(stemcli.UsageError, match=r"x\.wav was opened for text"):
         session.separate_file(io.StringIO("text"), name="x.wav")  # type: ignore[arg-type]
     sent: list[Event] = []
-    session = make_session(tmp_path / "out", sent.append)
+    session = make_session(tmp_path / "out", on_event=sent.append)
     with pytest.raises(stemcli.DecodeError, match=r"read from x\.wav: it is a text") as caught:
         session.separate_file(io.BytesIO(b"no sound"), name="../x.wav")
     assert sent[-1] == TrackFailed("x.wav", str(caught.value))
     assert files(tmp_path) == []
 
 
-def test_a_url_is_downloaded(tmp_path: Path) -> None:
+def test_a_url_is_downloaded(tmp_path: Path, temporary: Path) -> None:
     """Reference: the same song as a file. Nothing stays in the temporary folder after an error."""
     path = song(tmp_path / "song.wav")
     by_path = make_session(tmp_path / "path").separate_file(path)
@@ -283,6 +282,7 @@ def test_a_url_is_downloaded(tmp_path: Path) -> None:
         assert by_url.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
         with pytest.raises(stemcli.StorageError, match="404"):
             make_session(tmp_path / "none").separate_file(server.url + "/none.wav")
+    assert files(temporary) == []
     local = make_session(tmp_path / "local").separate_file(f"file://{path}")
     assert local.outputs["vocals"].read_bytes() == by_path.outputs["vocals"].read_bytes()
 
@@ -316,6 +316,20 @@ def test_an_array_gives_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        ({"song": "x.wav", "name": "y.wav"}, "name is for file objects and URLs"),
+        ({"song": "x.wav", "on_evnt": print}, "unknown key 'on_evnt', did you mean 'on_event'"),
+        ({"song": "x.wav", "nmae": "y.wav"}, "unknown key 'nmae', did you mean 'name'"),
+        ({"song": np.zeros((9, 1)), "smaple_rate": 8000}, "did you mean 'sample_rate'"),
+        ({"song": "x.wav", "end": float("inf")}, "end must be from 0 to 1,000,000 s.*found inf"),
+        (
+            {"song": "x.wav", "start": float("nan")},
+            "start must be from 0 to .* found nan",
+        ),
+        ({"song": "x.wav", "segment": 1e9}, "segment must be from 0.25 to 600.0 seconds"),
+        (
+            {"song": "x.wav", "model": "spleeter_2stems,melroformer"},
+            r"one model is named at a time; use model=\['spleeter_2stems', 'melroformer'\]",
+        ),
         ({"song": "x.wav", "sample_rate": 8000}, "sample_rate is for waveforms"),
         ({"song": b"RIFF"}, r"song is bytes. Use song=io.BytesIO\(data\)"),
         ({"song": np.zeros((9, 1))}, "song is of type ndarray.*sample_rate=44100"),

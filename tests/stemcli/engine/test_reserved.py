@@ -15,7 +15,7 @@ import stemcli
 from stemcli.engine.events import Event, TrackStarted
 from stemcli.engine.reserved import reserved
 from stemcli.engine.session import Session
-from tests.stemcli.engine.test_python_api import files, make_session, song
+from tests.stemcli.engine.sessions import files, make_session, song
 
 BUSY = r"song/vocals\.wav is being written by another song"
 

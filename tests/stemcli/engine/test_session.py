@@ -6,57 +6,21 @@ import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from torch import Tensor
 
 from model_zoo.errors import ConfigError, DecodeError, DeviceError, NumericalError, OutputError
+from stemcli.audio.writer import aside
 from stemcli.engine.events import Event, Notice, Progress
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
 from stemcli.engine.stream import SeparationStream
-from tests.stemcli.engine.stubs import BrokenWhereLoud, Positional, Scaling, Stub, noise
-
-RATE = 8000
-TWO = ("vocals", "band")
-
-
-class Louder(Stub):
-    """Stems of 3 and -2 times the mixture: they add up to it, and they clip."""
-
-    def estimate(self, mixture: Tensor, stem: int) -> Tensor:
-        return mixture * (3.0, -2.0)[stem]
-
-
-def write(folder: Path, wave: Block, subtype: str = "FLOAT", name: str = "song.wav") -> Path:
-    folder.mkdir(exist_ok=True)
-    soundfile.write(folder / name, wave, RATE, subtype)
-    return folder / name
-
-
-def make_session(
-    out: Path, separator: Stub | None = None, on_event: Any = None, **options: Any
-) -> Session:
-    separator = separator or Positional(stems=TWO)
-    chosen = Options(model=("net",), output=str(out), device="cpu", **options)
-    return Session(chosen, on_event, load=lambda name: LoadedModel(name, separator))
-
-
-def read(outputs: dict[str, Path]) -> dict[str, Block]:
-    return {
-        stem: soundfile.read(path, dtype="float32", always_2d=True)[0]
-        for stem, path in outputs.items()
-    }
-
-
-def files(folder: Path) -> list[str]:
-    """Every path below a folder, with hidden files and empty folders."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+from tests.stemcli.engine.sessions import RATE, TWO, Louder, files, make_session, read, write
+from tests.stemcli.engine.stubs import BrokenWhereLoud, Scaling, Stub, noise
 
 
 @pytest.mark.parametrize(
@@ -151,6 +115,17 @@ def test_existing_stems(tmp_path: Path) -> None:
     assert first.read_bytes() == b"mine"
     make_session(tmp_path / "out", existing="overwrite").separate_file(song)
     assert soundfile.info(first).frames == 500
+
+
+def test_a_stem_that_a_killed_process_set_aside_comes_back(tmp_path: Path) -> None:
+    song = write(tmp_path / "in", noise(500))
+    vocals = make_session(tmp_path / "out").separate_file(song).outputs["vocals"]
+    before = vocals.read_bytes()
+    vocals.replace(aside(vocals))
+    with pytest.raises(OutputError, match="already exists"):
+        make_session(tmp_path / "out").separate_file(song)
+    assert vocals.read_bytes() == before
+    assert files(tmp_path / "out") == ["song", "song/band.wav", "song/vocals.wav"]
 
 
 def test_skipping_needs_all_stems(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from stemcli.engine import picture
 from stemcli.engine.events import Event, TrackFinished
 from stemcli.engine.song import Result
 from stemcli.spectrogram import Spectrogram
+from tests.stemcli.engine.sessions import RATE, TWO, Louder, files, make_session, write
 from tests.stemcli.engine.stubs import Stub, noise
-from tests.stemcli.engine.test_session import RATE, TWO, Louder, files, make_session, write
-from tests.stemcli.test_spectrogram import measured, tone
+from tests.stemcli.spectra import measured, tone
 
 FOUR = ("vocals", "drums", "bass", "other")
 DB_OF_3 = 20 * np.log10(3)

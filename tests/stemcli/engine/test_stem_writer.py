@@ -13,9 +13,9 @@ import pytest
 from model_zoo.errors import OutputError
 from stemcli.audio.encoders import WavSink
 from stemcli.audio.formats import OutputFormat
-from stemcli.audio.writer import OLDER, beside, leftovers
+from stemcli.audio.writer import OLDER, aside, beside, leftovers
 from stemcli.engine.outputs import StemWriter
-from stemcli.engine.publish import StagedFiles, publish_files
+from stemcli.engine.publish import StagedFiles, bring_back_older, publish_files
 
 STEMS = ("vocals", "band")
 
@@ -113,6 +113,43 @@ def test_older_files_come_back(
     for temporary, _ in files:
         temporary.unlink(missing_ok=True)
     assert contents(tmp_path) == OLD
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_ctrl_c_after_a_rename(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: all older files are there, or after the last rename all new ones."""
+    replace, calls = Path.replace, iter(range(99))
+
+    def interrupted(path: Path, target: Path) -> None:
+        replace(path, target)
+        if next(calls) == number:
+            raise KeyboardInterrupt
+
+    files = staged(tmp_path, *OLD)
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish_files(files)
+    for temporary, _ in files:
+        temporary.unlink(missing_ok=True)
+    new = {name: b"new " + name.encode() for name in OLD}
+    assert {name: (tmp_path / name).read_bytes() for name in OLD} == (new if number == 4 else OLD)
+
+
+def test_older_files_of_a_killed_process_are_removed_in_the_end(tmp_path: Path) -> None:
+    files = staged(tmp_path, *OLD)
+    aside(tmp_path / "drums.wav").write_bytes(b"older still")
+    publish_files(files)
+    assert contents(tmp_path) == {name: b"new " + name.encode() for name in OLD}
+
+
+def test_older_files_with_long_names_are_not_confused(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{'x' * 50}_{stem}.wav" for stem in ("vocals", "drums")]
+    for path in paths:
+        aside(path).write_text(path.name)
+    bring_back_older(paths)
+    assert contents(tmp_path) == {path.name: path.name.encode() for path in paths}
 
 
 def test_a_folder_in_the_place_of_a_stem(tmp_path: Path) -> None:

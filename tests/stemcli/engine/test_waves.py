@@ -14,8 +14,8 @@ import stemcli
 from stemcli.audio.info import RATES
 from stemcli.engine.events import Event, Progress
 from stemcli.engine.waves import as_rate
+from tests.stemcli.engine.sessions import RATE, make_session
 from tests.stemcli.engine.stubs import noise
-from tests.stemcli.engine.test_python_api import RATE, make_session
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_wrong_waveform_says_how_to_convert_it(tmp_path: Path, wave: Any, sent
 
 def test_a_waveform_sends_progress(tmp_path: Path) -> None:
     sent: list[Event] = []
-    make_session(tmp_path, sent.append).separate_array(noise(3 * RATE), RATE)
+    make_session(tmp_path, on_event=sent.append).separate_array(noise(3 * RATE), RATE)
     steps = [event for event in sent if isinstance(event, Progress)]
     assert {(step.track, step.stage, step.seconds_total) for step in steps} == {
         ("waveform", "separating", 3.0)

@@ -15,6 +15,8 @@ from model_zoo.errors import DataError, FfmpegMissingError, MissingExtraError
 from stemcli.audio.ffmpeg_binary import find_ffmpeg
 from tests.audio_files import ffmpeg
 from tests.trainers.data.songs_on_disk import FOUR, recipe, survey, write
+from trainers.data.layouts import listing
+from trainers.data.layouts.listing import sound_streams
 from trainers.data.tracks import Source, Track
 
 VALIDATION = "ANiMAL - Rockshow"  # one of the 14 that musdb names
@@ -171,6 +173,14 @@ def test_programs_that_musdb_needs_are_named(
         FfmpegMissingError, match=r"needs ffprobe on PATH\. Install ffmpeg with the system's"
     ):
         survey(recipe(layout=layout), tmp_path, FOUR)
+
+
+def test_no_program_is_started_by_its_bare_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows would take one in the current folder."""
+    monkeypatch.setattr(listing, "find_program", lambda name: None)
+    monkeypatch.setattr(listing, "FfmpegProcess", lambda command: pytest.fail(command[0]))
+    with pytest.raises(FfmpegMissingError, match=r"^ffprobe is not on PATH\. Install ffmpeg"):
+        sound_streams(Path("a.stem.mp4"))
 
 
 def test_without_musdb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model_zoo.errors import AudioError, DecodeError
+from model_zoo.errors import AudioError, DecodeError, FfmpegMissingError
 from stemcli.audio.allowed_formats import DEMUXERS
 from stemcli.audio.ffmpeg_binary import complaints, read_log
 from stemcli.audio.ffmpeg_process import FfmpegProcess, decoding_pool
@@ -169,7 +169,13 @@ def sound_streams(path: Path) -> list[Stream]:
 def _command(path: Path) -> list[str]:
     only = ["-protocol_whitelist", "file", "-format_whitelist", DEMUXERS]
     shown = ["-loglevel", "level+error", "-show_streams", "-select_streams", "a", "-of", "json"]
-    return [find_program(PROGRAM) or PROGRAM, *only, *shown, f"file:{path}"]
+    program = find_program(PROGRAM)
+    if program is None:  # by its bare name, Windows would start one in the current folder
+        raise FfmpegMissingError(
+            f"{PROGRAM} is not on PATH. Install ffmpeg with the system's package manager, e.g. "
+            "apt install ffmpeg"
+        )
+    return [program, *only, *shown, f"file:{path}"]
 
 
 def _blocks(process: FfmpegProcess) -> Iterator[bytes]:
