@@ -9,19 +9,19 @@ they are common in names of songs.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from model_zoo.errors import OutputError, StemError, UsageError
 from model_zoo.option_names import option
 from model_zoo.shell import quoted
 from stemcli.audio.allowed_formats import is_song
 from stemcli.batch.journal import NAME, Journal
+from stemcli.batch.patterns import matches
 from stemcli.engine.inputs import on_disk
 from stemcli.engine.outputs import PICTURE_SUFFIX
 from stemcli.fetch import Report
@@ -76,8 +76,6 @@ def _key(path: Path) -> str:
 
 OF_WINDOWS = frozenset({"$recycle.bin", "system volume information"})
 """Folders in the root of every drive of Windows, in lower case."""
-
-WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True)
@@ -246,24 +244,6 @@ def require_songs(found: LibraryScan, root: Path) -> None:
         f"There is no song in {root} ({', '.join(found.passed_over) or 'it is empty'}). "
         f"Check the path, {option('recursive')}, {option('include')} and {option('exclude')}"
     )
-
-
-def matches(pattern: str, path: PurePath) -> bool:
-    """Whether ``pattern`` matches a relative ``path``.
-
-    A pattern without a slash is matched with the name of the file and of each of its folders; a
-    pattern with a slash is matched with the whole path. Case and Unicode composition are ignored.
-    On Windows a backslash is a slash.
-    """
-    pattern = pattern.replace("\\", "/") if os.name == "nt" else pattern
-    rule = _to_regex(pattern)
-    candidates = [path.as_posix()] if "/" in pattern else path.parts
-    return any(rule.fullmatch(folded(candidate)) for candidate in candidates)
-
-
-def _to_regex(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", folded(pattern))
-    return re.compile("".join(WILDCARDS.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
 def _apply_patterns(found: LibraryScan, include: Sequence[str], exclude: Sequence[str]) -> None:

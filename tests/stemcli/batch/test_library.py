@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from model_zoo.errors import OutputError, UsageError
 from stemcli.batch import journal_checks
 from stemcli.batch.journal import NAME, Journal
-from stemcli.batch.library import LibraryScan, find_songs, matches, require_songs
+from stemcli.batch.library import LibraryScan, find_songs, require_songs
+from stemcli.batch.patterns import matches
 from stemcli.batch.records import Content
 from stemcli.remote_path import folded
 from tests.stemcli.batch.fake import make_songs
