@@ -172,7 +172,7 @@ def _read(song: Any, name: str, size: tuple[int, ...]) -> bytes:
         block = song.read(*size)
     except Exception as error:  # whatever a class of the program raises
         raise DecodeError(
-            f"{name} cannot be read: {first_line(error)}. Check the file object"
+            f"{name} cannot be read ({_kind_and_text(error)}). Check the file object"
         ) from error
     if isinstance(block, str):
         raise _text(name)
@@ -191,6 +191,12 @@ def _read(song: Any, name: str, size: tuple[int, ...]) -> bytes:
         raise UsageError(
             f"The method read of {name} returns {kind}, not bytes. Use a file object of bytes"
         ) from error
+
+
+def _kind_and_text(error: Exception) -> str:
+    """The class of an error, whose text alone may say nothing: ``KeyError: 'x'``."""
+    kind, text = type(error).__name__, first_line(error)
+    return kind if text == kind else f"{kind}: {text}"
 
 
 def _takes_size(read: Any) -> bool:

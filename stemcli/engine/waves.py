@@ -95,8 +95,8 @@ def as_song(wave: Wave) -> Block:
     if array.shape[1] > MOST_CHANNELS:
         frames, channels = array.shape
         raise DecodeError(
-            f"The waveform has {frames} frames of {channels} channels. Give (frames, channels), "
-            "e.g. wave.T"
+            f"The waveform has the shape ({frames}, {channels}), and so {channels} channels. Give "
+            "(frames, channels), e.g. wave.T"
         )
     return array.astype(np.float32)
 
@@ -137,8 +137,8 @@ def _converted(wave: object) -> NDArray[Any]:
 
 def _no_array(wave: object) -> DecodeError:
     return DecodeError(
-        f"The waveform, a {type(wave).__name__}, has no numbers. Give a NumPy array or a torch "
-        "tensor of floats of shape (frames, channels)"
+        f"The waveform of type {type(wave).__name__} is not an array of numbers. Give a NumPy "
+        "array or a torch tensor of floats of shape (frames, channels)"
     )
 
 
@@ -146,7 +146,13 @@ def _advice(array: NDArray[Any]) -> list[str]:
     """How to convert an array that is no waveform."""
     advice = []
     if np.issubdtype(array.dtype, np.signedinteger):
-        advice.append(f"; divide integers by full scale: wave / {-int(np.iinfo(array.dtype).min)}")
+        full_scale = -int(np.iinfo(array.dtype).min)
+        if full_scale > 2**31:  # such arrays hold smaller numbers
+            advice.append("; divide integers by their full scale, e.g. wave / 32768 for 16 bit")
+        else:
+            advice.append(f"; divide integers by full scale: wave / {full_scale}")
+    if array.dtype == np.uint8:
+        advice.append("; center and divide: (wave.astype(float) - 128) / 128")
     if array.ndim == 1:
         advice.append("; add the axis of channels: wave[:, None]")
     return advice

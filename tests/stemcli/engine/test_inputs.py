@@ -64,16 +64,19 @@ class Sizeless:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (OSError(5, "Input/output error"), r"\[Errno 5\] Input/output error"),
-        (TypeError("bad argument"), "bad argument"),
+        (OSError(5, "Input/output error"), r"OSError: \[Errno 5\] Input/output error"),
+        (TypeError("bad argument"), "TypeError: bad argument"),
+        (KeyError("x"), "KeyError: 'x'"),
         (ZeroDivisionError(), "ZeroDivisionError"),
-        (ValueError("I/O operation\non it"), "I/O operation"),
+        (ValueError("I/O operation\non it"), "ValueError: I/O operation"),
     ],
 )
 def test_an_error_of_the_file_object_is_not_one_of_the_disk(
     tmp_path: Path, error: Exception, reason: str
 ) -> None:
-    with pytest.raises(stemcli.DecodeError, match=rf"^x\.wav cannot be read: {reason}\. ") as one:
+    with pytest.raises(
+        stemcli.DecodeError, match=rf"^x\.wav cannot be read \({reason}\)\. "
+    ) as one:
         make_session(tmp_path).separate_file(Raising(error), name="x.wav")  # type: ignore[arg-type]
     assert one.value.__cause__ is error
 

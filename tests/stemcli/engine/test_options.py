@@ -18,7 +18,7 @@ from stemcli.engine.options import Options
         ({"stems": ("a",), "two_stems": "b"}, "contradict each other"),
         ({"overlap": 1.0}, "overlap must be at least 0 and below 1"),
         ({"overlap": float("nan")}, "overlap must be at least 0 and below 1"),
-        ({"segment": 0.1}, r"segment must be at least 0\.25 seconds"),
+        ({"segment": 0.1}, r"segment must be from 0\.25 to 600"),
         ({"shifts": 0}, "shifts must be at least 1"),
         ({"batch_size": -1}, "batch_size must be at least 1, or 0 for automatic"),
         ({"start": -1.0}, "start must be from 0 to 1,000,000 seconds"),

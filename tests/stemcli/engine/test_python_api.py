@@ -97,7 +97,7 @@ BAD_OPTIONS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"shifts": 0}, "shifts must be", "--shifts must be"),
     ({"batch_size": -1}, "batch_size must be", "--batch-size must be"),
     ({"track": 0}, "track counts from 1", "--track counts from 1"),
-    ({"start": -1.0}, "start must not be", "--start must not be"),
+    ({"start": -1.0}, "start must be from 0", "--start must be from 0"),
     ({"start": 2.0, "end": 1.0}, "end must come after start", "--end must come after --start"),
     ({"output": ""}, "output is empty; use e.g. output='.'", "use e.g. --output ."),
     ({"format": "mp4"}, "format must be one of", "--format must be one of"),

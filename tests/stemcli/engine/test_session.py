@@ -307,7 +307,7 @@ def test_arrays_equal_files(tmp_path: Path) -> None:
         (np.zeros((9, 2), int), "int64"),
         (np.zeros((9, 0)), r"shape \(9, 0\)"),
         (np.zeros((0, 2)), "has no samples"),
-        (np.zeros((2, 8000)), r"2 frames of 8000 channels\. Give .* wave\.T"),
+        (np.zeros((2, 8000)), r"shape \(2, 8000\), and so 8000 channels\. Give .* wave\.T"),
         (np.full((9, 2), np.nan), r"NaN or infinity at 0\.00 s"),
     ],
 )
