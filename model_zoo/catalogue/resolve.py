@@ -27,7 +27,9 @@ SUMMARY = "summary.json"
 ENDINGS = (SUFFIX, ".pth", ".pt", ".ckpt", ".th")
 """Suffixes of weights files; a name that ends so is a path, even if the file does not exist."""
 
-ADVICE = f"Use the folder of a run, e.g. runs/latest, or a {SUFFIX} file"
+RUNS = Path("runs")
+EXAMPLE = RUNS / "latest"
+ADVICE = f"Use the folder of a run, e.g. {EXAMPLE}, or a {SUFFIX} file"
 
 SHOWN = 3
 """Number of files that a message names."""
@@ -156,7 +158,13 @@ def _missing(path: Path) -> str:
         return f"{path} does not exist. Did you mean {quoted(found)}?"
     if reason := not_usable(path.name):
         return f"{path} does not exist, and {reason}. See: {SEE_LIST}"
-    return f"{path} does not exist. {ADVICE}"
+    return f"{path} does not exist. {_advice(path)}"
+
+
+def _advice(path: Path) -> str:
+    """The advice with a run that exists, or else an example that is not the path itself."""
+    run = next(_within(RUNS), "") or (RUNS / "mine" if path == EXAMPLE else EXAMPLE)
+    return ADVICE.replace(str(EXAMPLE), quoted(run))
 
 
 def load(name: str | os.PathLike[str]) -> Separator:

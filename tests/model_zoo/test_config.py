@@ -86,7 +86,7 @@ def test_nested_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         WithRequiredKey.from_dict({"inner": {"value": "x"}, "thrid": 3})
     assert sorted(caught.value.mistakes) == [
-        "inner: value must be a number, found 'x'",
+        "inner.value must be a number, found 'x'",
         "key 'first' is missing",
         "unknown key 'thrid', did you mean 'third'?",
     ]
