@@ -126,7 +126,7 @@ def _best_of(folder: Path) -> Path:
             f" or finished. Try: stem train --data DIR --output {quoted(folder)}{resume}"
         )
     within = next(_within(folder), "")
-    advice = f"Try: {quoted(within)}" if within else ADVICE
+    advice = f"Try: {quoted(within)}" if within else _advice(folder)
     raise NoModelError(f"{folder} {_holds(folder)}, so it is not the folder of a run. {advice}")
 
 

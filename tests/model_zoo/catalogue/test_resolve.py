@@ -49,7 +49,7 @@ def test_a_model_takes_precedence_over_a_folder_of_the_same_name(
     assert resolve_weights("./toy") == Path("toy") / BEST
 
 
-RUN = "Use the folder of a run, e.g. runs/latest, or a .safetensors file"
+RUN = "Use the folder of a run, e.g. runs/toy, or a .safetensors file"
 ON = "the run has not been validated or finished. Try: stem train --data DIR --output"
 
 

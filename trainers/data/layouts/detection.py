@@ -56,7 +56,8 @@ def look(
         DataError: it matches no layout.
     """
     found = _matching(folder, stems)
-    if found == "stems" and not are_mixtures_enough and failed_pairs(folder):
+    could_be_pairs = found in ("", "stems") and folder.is_dir() and not are_mixtures_enough
+    if could_be_pairs and failed_pairs(folder):
         return "pairs"  # whose reader says which names differ
     if found:
         return found

@@ -82,8 +82,8 @@ def nothing_to_learn_from(
     inside = folders(folder)
     if not inside and not files(folder):
         return (
-            "is an empty folder. Add one folder per song with its stems (docs/training-data.md has other"
-            " layouts), or try: stem data render toy"
+            "is an empty folder. Add one folder per song with its stems (docs/training-data.md has"
+            " other layouts), or try: stem data render toy"
         )
     below = [child for child in inside if fits(child)] or [*_second_level(inside, fits)]
     if below:
