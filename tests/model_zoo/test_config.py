@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from model_zoo.config import Config
+from model_zoo.config import Config, below
 from model_zoo.errors import ConfigError
 
 
@@ -80,6 +80,24 @@ def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         Example.from_dict({"count": "1", "rate": "2"})
     assert len(caught.value.mistakes) == 2
+
+
+def test_only_keys_are_joined_with_dots() -> None:
+    """A sentence that begins with another word follows the section and a colon."""
+    mistakes = [
+        "count must be 1",
+        "count.low is odd",
+        "rate: it is odd",
+        "counts differ",
+        "key 'x'",
+    ]
+    assert below("part", Example, mistakes) == [
+        "part.count must be 1",
+        "part.count.low is odd",
+        "part.rate: it is odd",
+        "part: counts differ",
+        "part: key 'x'",
+    ]
 
 
 def test_nested_mistakes_are_reported_together() -> None:

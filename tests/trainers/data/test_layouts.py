@@ -142,6 +142,10 @@ def test_csv_mistakes_have_line_numbers(tmp_path: Path) -> None:
     [
         ("", "there must be a column song, found nothing"),
         ("name,vocals\n", "there must be a column song, found name, vocals"),
+        (
+            "instrum,path\n",
+            "instrum, path. Write one row per song, below a header such as song,voc",
+        ),
         ("song,mixture\n", "a column for each stem, e.g. song,vocals,drums, found song, mixture"),
         ("song;vocals\n", "columns are separated by semicolons: use commas"),
         ("song,vocals,Vocals\n", "there is more than one column 'vocals'"),

@@ -216,6 +216,14 @@ def test_a_mono_stem_among_stereo_ones_is_called_mono(run_stem: RunStem, tmp_pat
 
 
 @pytest.mark.usefixtures("trees")
+def test_files_outside_of_songs_are_named(run_stem: RunStem, tmp_path: Path) -> None:
+    write(tmp_path / "truth/intro.wav", VOICE)
+    result = run_stem("eval", "folder", "truth", "made")
+    note = "Note: the song directly in truth (intro.wav) has no estimates in made and is skipped."
+    assert note in result.stderr.splitlines()
+
+
+@pytest.mark.usefixtures("trees")
 def test_folders_without_audio_are_reported(run_stem: RunStem, tmp_path: Path) -> None:
     """Three folders have no audio, one of them with an empty subfolder."""
     for name in ("truth/empty/covers", "made/empty", "truth/.hidden", "truth/two/text"):
