@@ -70,7 +70,7 @@ BAD_DATA: dict[str, tuple[Damage, str]] = {
     ),
     "silent stems": (
         lambda folder: write_silence(folder, "vocals.wav"),
-        "vocals is silent in every song. Choose other songs with --data",
+        "vocals is silent in every song: choose other songs",
     ),
     "only validation songs": (
         lambda folder: [
@@ -154,7 +154,7 @@ def test_a_recipe_with_some_of_its_files_counts_the_missing_ones(
 
 
 def test_a_single_song_instead_of_a_folder_of_songs(tiny: Path, workdir: Path) -> None:
-    message = "songs/song_001: it is the folder of one song. Use its parent: --data songs\n"
+    message = "songs/song_001 is the folder of one song. Use its parent: --data songs\n"
     assert_error(train(data="songs/song_001"), 1, message)
 
 
