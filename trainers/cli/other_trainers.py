@@ -46,7 +46,8 @@ def refused() -> list[RefusedOption]:
     return [
         *given,
         RefusedOption("--epochs --num-epochs --max-epochs", "", epochs),
-        RefusedOption("--model --arch --architecture --model-type", "", "Use --recipe {}"),
+        RefusedOption("--model --arch --architecture", "", "Use --recipe {}"),
+        RefusedOption("--model-type", "", "Use --recipe NAME, e.g. --recipe melroformer"),
         RefusedOption("--config --config-path", "", "Use --recipe {}"),
         RefusedOption("--dataset --data-path --data-dir --root", "", "Use --data {}"),
         RefusedOption("--valid-path --valid-data --val-data", "", "Use --validation {}"),
@@ -54,7 +55,7 @@ def refused() -> list[RefusedOption]:
         RefusedOption(
             "--results-path --results-dir --save-dir --output-dir", "", "Use --output {}"
         ),
-        RefusedOption("--gpus --device-ids", "", "Use --device cuda:N"),
+        RefusedOption("--gpus --device-ids", "", "Use --device cuda:N, or --cluster for several"),
         *_of_msst(),
     ]
 

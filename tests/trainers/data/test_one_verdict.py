@@ -234,6 +234,17 @@ def test_contradictions_of_recipe_and_data_are_found(plain: Path, tmp_path: Path
     assert (result.exit_code, "there are no validation songs" in result.stderr) == (2, True)
 
 
+def test_names_are_mended_before_augmentations(plain: Path, tmp_path: Path) -> None:
+    """Turning an augmentation off does not help if no mixture has a target."""
+    write(tmp_path / "data", "mixture/w.wav", "vocals/v.wav")
+    result = check(tmp_path / "data", plain, "--set", "data.augmentation.remix.chance=0.5")
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert (result.exit_code, problem.split(" (")[0]) == (
+        1,
+        "no file in mixture/ has the name of a stem's file",
+    )
+
+
 def test_files_of_the_recipe_are_checked(recipe: Recipe, recordings: Path) -> None:
     """Layout voices: a silent voice and a missing backing, named together."""
     file = recordings / "voices.json"
