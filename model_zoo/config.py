@@ -7,9 +7,10 @@ Recipes, cards and the metadata of safetensors files hold such mappings.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
@@ -86,7 +87,7 @@ class Config:
             try:
                 fields[key] = _plain_to_field(known[key], values[key])
             except ConfigError as error:
-                mistakes += [f"{key}: {mistake}" for mistake in error.mistakes]
+                mistakes += _below(key, known[key], error.mistakes)
         wrong = _wrong_types(known, fields, cls.words())
         if mistakes or wrong:
             mistakes += [*wrong.values(), *cls.mistakes_beside(fields, wrong)]
@@ -123,6 +124,25 @@ class Config:
 def broken(rules: Mapping[str, bool]) -> list[str]:
     """Sentences of ``rules`` whose condition is true, for :meth:`Config.mistakes`."""
     return [sentence for sentence, is_broken in rules.items() if is_broken]
+
+
+def below(key: str, section: type[Config], mistakes: Iterable[str]) -> list[str]:
+    """Mistakes in a section of a larger config, for which a leading key becomes a dotted one.
+
+    ``missing must be ...`` in the section ``data`` becomes ``data.missing must be ...``; sentences
+    that do not begin with a key follow the name of the section and a colon.
+    """
+    keys = {field.name for field in dataclasses.fields(section)}
+    return [
+        f"{key}{'.' if re.split(r'[.: ]', mistake, maxsplit=1)[0] in keys else ': '}{mistake}"
+        for mistake in mistakes
+    ]
+
+
+def _below(key: str, hint: Any, mistakes: Iterable[str]) -> list[str]:
+    if _is_config(hint):
+        return below(key, hint, mistakes)
+    return [f"{key}: {mistake}" for mistake in mistakes]
 
 
 def _wrong_types(

@@ -142,7 +142,7 @@ class DataError(StemError):
     """Training data cannot be used; the message lists the problems.
 
     Args:
-        where: the data folder.
+        where: the data folder; empty if the problems name it.
         problems: one sentence each, with the file; the message shows the first 20 and counts the
             others.
     """
@@ -153,7 +153,7 @@ class DataError(StemError):
         self.problems = [problem.rstrip(".") for problem in problems]
         more = len(self.problems) - self.SHOWN
         shown = [*self.problems[: self.SHOWN], *([f"and {more} more"] if more > 0 else [])]
-        super().__init__(f"{where}: " + "; ".join(shown))
+        super().__init__((f"{where}: " if where else "") + "; ".join(shown))
 
 
 class OutputError(StemError):

@@ -26,7 +26,9 @@ LAST = "last.safetensors"
 RECIPE = "recipe.json"
 SUMMARY = "summary.json"
 
-ADVICE = f"Use the folder of a run, e.g. runs/latest, or a {SUFFIX} file"
+RUNS = Path("runs")
+EXAMPLE = RUNS / "latest"
+ADVICE = f"Use the folder of a run, e.g. {EXAMPLE}, or a {SUFFIX} file"
 
 SHOWN = 3
 """Number of files that a message names."""
@@ -112,7 +114,7 @@ def _best_of(folder: Path) -> Path:
             f" or finished. Try: stem train --data DIR --output {quoted(folder)}{resume}"
         )
     within = next(_within(folder), "")
-    advice = f"Try: {quoted(within)}" if within else ADVICE
+    advice = f"Try: {quoted(within)}" if within else _advice(folder)
     raise NoModelError(f"{folder} {_holds(folder)}, so it is not the folder of a run. {advice}")
 
 
@@ -144,7 +146,13 @@ def _missing(path: Path) -> str:
         return f"{path} does not exist. Did you mean {quoted(found)}?"
     if reason := not_usable(path.name):
         return f"{path} does not exist, and {reason}. See: {SEE_LIST}"
-    return f"{path} does not exist. {ADVICE}"
+    return f"{path} does not exist. {_advice(path)}"
+
+
+def _advice(path: Path) -> str:
+    """The advice with a run that exists, or else an example that is not the path itself."""
+    run = next(_within(RUNS), "") or (RUNS / "mine" if path == EXAMPLE else EXAMPLE)
+    return ADVICE.replace(str(EXAMPLE), quoted(run))
 
 
 def load(name: str | os.PathLike[str]) -> Separator:

@@ -11,14 +11,22 @@ from click import BadParameter, Context, FloatRange, IntRange, Parameter
 
 
 class NumberRange(FloatRange):
-    """A range of floats that refuses ``nan``, which passes the comparisons of click's range."""
+    """A range of numbers; ``nan``, which passes the comparisons of click's range, is refused."""
 
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
         """Parse and check the number."""
-        number: float = super().convert(value, param, ctx)
+        try:
+            number: float = super().convert(value, param, ctx)
+        except BadParameter:
+            number = math.nan
         if math.isnan(number):
-            self.fail(f"{value} is not a number", param, ctx)
+            self.fail(f"{str(value)!r} is not a number {self._span()}", param, ctx)
         return number
+
+    def _span(self) -> str:
+        if self.max is None:
+            return f"of at least {self.min:g}" if self.min else "of 0 or more"
+        return f"from {self.min:g} to {self.max:g}"
 
 
 class WholeNumber(IntRange):

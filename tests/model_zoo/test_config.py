@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from model_zoo.config import Config
+from model_zoo.config import Config, below
 from model_zoo.errors import ConfigError
 
 
@@ -82,11 +82,29 @@ def test_all_mistakes_are_reported_together() -> None:
     assert len(caught.value.mistakes) == 2
 
 
+def test_only_keys_are_joined_with_dots() -> None:
+    """A sentence that begins with another word follows the section and a colon."""
+    mistakes = [
+        "count must be 1",
+        "count.low is odd",
+        "rate: it is odd",
+        "counts differ",
+        "key 'x'",
+    ]
+    assert below("part", Example, mistakes) == [
+        "part.count must be 1",
+        "part.count.low is odd",
+        "part.rate: it is odd",
+        "part: counts differ",
+        "part: key 'x'",
+    ]
+
+
 def test_nested_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         WithRequiredKey.from_dict({"inner": {"value": "x"}, "thrid": 3})
     assert sorted(caught.value.mistakes) == [
-        "inner: value must be a number, found 'x'",
+        "inner.value must be a number, found 'x'",
         "key 'first' is missing",
         "unknown key 'thrid', did you mean 'third'?",
     ]

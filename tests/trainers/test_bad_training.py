@@ -50,7 +50,7 @@ BAD_DATA: dict[str, tuple[Damage, str]] = {
     ),
     "no tracks": (
         lambda folder: [path.unlink() for path in (folder / "songs").rglob("*.wav")],
-        "songs: it has no audio files, nor have the folders in it. Use the folder with the songs",
+        "songs has no audio files, nor have the folders in it. Use the folder with the songs",
     ),
     "an empty file": (
         lambda folder: (folder / "songs/song_002/drums.wav").write_bytes(b""),
@@ -70,7 +70,7 @@ BAD_DATA: dict[str, tuple[Damage, str]] = {
     ),
     "silent stems": (
         lambda folder: write_silence(folder, "vocals.wav"),
-        "vocals is silent in every song. Choose other songs with --data",
+        "vocals is silent in every song: choose other songs",
     ),
     "only validation songs": (
         lambda folder: [
@@ -154,7 +154,7 @@ def test_a_recipe_with_some_of_its_files_counts_the_missing_ones(
 
 
 def test_a_single_song_instead_of_a_folder_of_songs(tiny: Path, workdir: Path) -> None:
-    message = "songs/song_001: it is the folder of one song. Use its parent: --data songs\n"
+    message = "songs/song_001 is the folder of one song. Use its parent: --data songs\n"
     assert_error(train(data="songs/song_001"), 1, message)
 
 
@@ -182,7 +182,7 @@ def test_songs_shorter_than_a_clip_are_reported(tiny: Path, workdir: Path) -> No
         (["nonsense=3"], ["recipe tiny.yaml: unknown key 'nonsense'"]),
         (["lr=3"], ["there is no key lr. Try: --set optimizer.lr=3"]),
         (["loop.batchsize=4"], ["loop: unknown key 'batchsize', did you mean 'batch_size'?"]),
-        (["loop.accumulation_steps=3"], ["loop: accumulation_steps must divide batch_size=2"]),
+        (["loop.accumulation_steps=3"], ["loop.accumulation_steps must divide batch_size=2"]),
         (["losses.generator=1"], ["losses.generator need adversary.discriminators"]),
         (
             ["adversary.discriminators=[ensemble]", "losses.generator=0"],
@@ -239,8 +239,8 @@ def test_all_mistakes_of_a_recipe_are_reported_together(tiny: Path, workdir: Pat
     mistakes = [
         "unknown key 1",
         "unknown key 'nmae', did you mean 'name'?",
-        "loop: accumulation_steps must divide batch_size=2",
-        "schedule: steps must be a whole number, found 'many'",
+        "loop.accumulation_steps must divide batch_size=2",
+        "schedule.steps must be a whole number, found 'many'",
         "model: options: unknown key 'hiden_channels', did you mean 'hidden_channels'?",
         "Unknown loss 'waveform_l2': did you mean 'waveform_l1'?",
         "Unknown loss 'multi_mell': did you mean 'multi_mel'?",

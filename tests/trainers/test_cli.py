@@ -250,6 +250,7 @@ def test_a_dry_run_trains_nothing(arguments: list[str], recordings: Path) -> Non
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
         (["--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["--wait", "0:30"], "'0:30' is not a number of 0 or more"),
         (["--recipe", "xyzzy"], f"Unknown recipe 'xyzzy': known: {', '.join(recipe_names())}."),
         (["--layout", "tracks"], "layout tracks does not use the recordings listed below voices"),
     ],

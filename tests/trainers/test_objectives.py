@@ -244,7 +244,7 @@ def test_cores_that_declare_it_keep_shapes(name: str) -> None:
             {"name": "denoising"},
             "a network for stems .* which vq_frame_transformer with 1",
         ),
-        ("phase", {"name": "what"}, "objective: name must be one of 'separation', 'denoising'"),
+        ("phase", {"name": "what"}, "objective.name must be one of 'separation', 'denoising'"),
         ("denoising", {"sigma": 0.0}, "sigma must be above 0"),
         ("denoising", {"gamma": 1.0}, "gamma must be above 0 and below 1"),
         (

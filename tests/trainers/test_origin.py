@@ -44,7 +44,7 @@ def test_a_run_starts_from_a_trained_model(recordings: Path, recipe: Recipe) -> 
             "Try: --set model.options.mask_activation=sigmoid "
             "--set model.options.hidden_channels=16$",
         ),
-        ("melrnn", {"num_groups": 2}, "is a melroformer and the recipe trains a melrnn"),
+        ("melrnn", {"num_groups": 2}, "is melroformer, but the recipe trains melrnn"),
     ],
 )
 def test_an_origin_of_another_network_says_what_to_type(

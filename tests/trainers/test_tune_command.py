@@ -49,6 +49,13 @@ def test_an_unknown_architecture(workdir: Path) -> None:
     assert_error(tune(architecture="melroforme"), 2, "did you mean 'melroformer'?")
 
 
+def test_a_recipe_instead_of_an_architecture(workdir: Path) -> None:
+    """The message suggests the network that the recipe trains; recipes may share its name."""
+    advice = "quick is a recipe, not an architecture. Try: stem tune melroformer --recipe quick"
+    assert_error(tune(architecture="quick"), 2, advice)
+    assert_error(tune(architecture="voxaug"), 2, "voxaug is a recipe, not an architecture.")
+
+
 def test_songs_without_validation_songs(workdir: Path) -> None:
     result = tune("--data", "songs", *set_options("data.validation_fraction=0"))
     assert_error(

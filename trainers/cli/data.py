@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from model_zoo.errors import UsageError, nearest
+from model_zoo.config import below
+from model_zoo.errors import ConfigError, UsageError, nearest
 from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
@@ -164,7 +165,11 @@ def _needs(
 
 
 def _data_recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
-    """Build the data recipe of a layout, with the values of ``--set``."""
+    """Build the data recipe of a layout, with the values of ``--set``.
+
+    Raises:
+        ConfigError: the values have errors; all of them are reported by their keys.
+    """
     from trainers.config import DataRecipe
     from trainers.recipes.loading import apply_change
 
@@ -175,7 +180,10 @@ def _data_recipe(layout: str, changes: tuple[str, ...]) -> DataRecipe:
                 f'--set {change}: without --recipe, only keys below "data." can be set here.'
             )
         apply_change(values, change)
-    return DataRecipe.from_dict(values["data"])
+    try:
+        return DataRecipe.from_dict(values["data"])
+    except ConfigError as error:
+        raise ConfigError("--set", below("data", DataRecipe, error.mistakes)) from error
 
 
 def _document(found: Findings) -> dict[str, Any]:

@@ -6,7 +6,7 @@ those of common PyTorch training scripts; underscores are typed as dashes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ KEYS = {
 }
 """Options that stand for one key of a recipe."""
 
+LOSS = "Use --set losses.NAME=WEIGHT for each loss (docs/losses.md)"
+SDR = "Leave it out: validation computes the SDR, which chooses the best weights"
+LORA = "Networks are trained as a whole, without LoRA"
+
 
 def refused() -> list[RefusedOption]:
     """All options with the sentence to answer."""
@@ -43,11 +47,37 @@ def refused() -> list[RefusedOption]:
         *given,
         RefusedOption("--epochs --num-epochs --max-epochs", "", epochs),
         RefusedOption("--model --arch --architecture", "", "Use --recipe {}"),
+        RefusedOption("--model-type", "", "Use --recipe NAME, e.g. --recipe melroformer"),
         RefusedOption("--config --config-path", "", "Use --recipe {}"),
         RefusedOption("--dataset --data-path --data-dir --root", "", "Use --data {}"),
+        RefusedOption("--valid-path --valid-data --val-data", "", "Use --validation {}"),
         RefusedOption("--checkpoint --ckpt --start-check-point", "", "Use --from {}"),
-        RefusedOption("--gpus --device-ids", "", "Use --device cuda:N"),
+        RefusedOption(
+            "--results-path --results-dir --save-dir --output-dir", "", "Use --output {}"
+        ),
+        RefusedOption("--gpus --device-ids", "", "Use --device cuda:N, or --cluster for several"),
+        *_of_msst(),
     ]
+
+
+def _of_msst() -> Iterator[RefusedOption]:
+    """Options that only train.py of Music-Source-Separation-Training has."""
+    losses = ("masked", "mse", "l1", "log-wmse", "multistft", "spec-masked", "spec-rmse")
+    yield RefusedOption(f"--loss {' '.join(f'--{name}-loss-coef' for name in losses)}", "", LOSS)
+    yield RefusedOption("--dataset-type", "", "Use --layout with the layout of the data folder")
+    yield RefusedOption("--metrics --metric-for-scheduler", "", SDR)
+    yield RefusedOption("--wandb-key", "", "Log in with wandb login. Use --set log.wandb=PROJECT")
+    yield RefusedOption("--lora-checkpoint", "", f"{LORA}. Use --from {{}}")
+    flags = {
+        "--train-lora": f"{LORA}. Use --from with the model to train on",
+        "--pin-memory": "Leave it out: memory is pinned if there is a GPU",
+        "--pre-valid": "Leave it out, and score the model first: stem eval folder",
+        "--each-metrics-in-name": "Leave it out: the weights with the best score are kept",
+        "--use-standard-loss": LOSS,
+        "--save-weights-every-epoch": "Use --set loop.checkpoint_every=STEPS",
+    }
+    for names, advice in flags.items():
+        yield RefusedOption(names, "", advice, is_flag=True)
 
 
 def other_trainers_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +86,7 @@ def other_trainers_options(command: Callable[..., Any]) -> Callable[..., Any]:
         for spelling in row.spellings:
             command = click.option(
                 spelling,
+                is_flag=row.is_flag,
                 hidden=True,
                 is_eager=True,
                 expose_value=False,
@@ -67,7 +98,7 @@ def other_trainers_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _refuser(advice: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-        if value is not None and not ctx.resilient_parsing:
+        if value not in (None, False) and not ctx.resilient_parsing:
             refuse(ctx, f"There is no option {parameter.opts[0]}. {advice.format(value)}.")
 
     return callback

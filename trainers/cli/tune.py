@@ -30,6 +30,7 @@ from trainers.cli.train import (
     validation_option,
 )
 from trainers.cli.train_run import announce
+from trainers.recipes import recipe_names
 
 if TYPE_CHECKING:
     from trainers.search.plan import Plan
@@ -153,7 +154,7 @@ def command(
     from trainers.search.journal import read_trials
     from trainers.search.plan import PLAN
 
-    registry.architecture(architecture)
+    check_architecture(architecture)
     folder = output or Path("runs") / f"tune-{architecture}"
     typed = TuneOptions(
         architecture, trials, recipe, space, changes, data, layout, validation, seed
@@ -178,6 +179,23 @@ def command(
             raise
         display.show(finish(found, plan, folder, display.seconds))
     conclude(found, plan, folder, console)
+
+
+def check_architecture(name: str) -> None:
+    """Check the name of the network; for the name of a recipe, say how to vary the recipe.
+
+    Raises:
+        UnknownNameError: there is no such architecture.
+        ConfigError: a recipe of this name has errors.
+    """
+    from trainers.recipes.loading import load_recipe
+
+    if name in recipe_names() and name not in registry.ARCHITECTURES:
+        trained = load_recipe(name).model.architecture
+        raise UsageError(
+            f"{name} is a recipe, not an architecture. Try: stem tune {trained} --recipe {name}"
+        )
+    registry.architecture(name)
 
 
 def write_so_far(plan: Plan, folder: Path) -> None:

@@ -146,11 +146,12 @@ def silent_everywhere(
         are_files: whether the data consists of single stem files instead of songs.
         is_guessed: whether it is unknown which stems the network has.
     """
-    other = ". If they are not trained, name the stems that are with --recipe or --stems"
-    way = other if is_guessed else ""
+    if not stems:
+        return []
+    way = f". If {_are(stems)} not trained, name the trained stems with --stems"
+    way = way if is_guessed else ""
     if not are_files:
-        words = f"{', '.join(stems)} is silent in every song. Choose other songs with --data{way}"
-        return [words] if stems else []
+        return [f"{_are(stems)} silent in every song: choose other songs{way}"]
     return [
         f"every file in {' and '.join(library_folders(names))} is silent: add files with sound"
         f" in them{way}"
@@ -158,10 +159,16 @@ def silent_everywhere(
     ]
 
 
+def _are(stems: Iterable[str]) -> str:
+    """Return stems as the subject of a sentence, with the verb."""
+    names = [*stems]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
 def silent_to_validate(stems: Iterable[str], songs: Iterable[str]) -> str:
     """Report validation songs in which no stem is audible, in one sentence."""
-    what = ", ".join(stems) or "The mixture"
-    return f"{what} is silent in {', '.join(songs)}. Choose other songs with --validation DIR"
+    names = [*stems] or ["The mixture"]
+    return f"{_are(names)} silent in {', '.join(songs)}. Choose other songs with --validation DIR"
 
 
 def _silent_problems(
@@ -169,11 +176,7 @@ def _silent_problems(
 ) -> list[str]:
     if not rules.needed:
         is_heard = any(detector.sounds(source) for song in songs for source in song.sources)
-        return (
-            []
-            if is_heard or not songs
-            else ["every song is silent. Choose other songs with --data"]
-        )
+        return [] if is_heard or not songs else ["every song is silent: choose other songs"]
     silent = _silent_stems(songs, rules.needed, rules.groups, detector)
     return silent_everywhere(silent, are_files=are_files, is_guessed=rules.is_guessed)
 

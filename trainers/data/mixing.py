@@ -70,7 +70,7 @@ class SongClips(Clips):
     """Names of augmentations that these clips do not support."""
 
     reason: ClassVar[str] = ""
-    """The reason, as the beginning of a sentence."""
+    """The reason, as the end of a sentence."""
 
     own_recipe: ClassVar[str] = ""
     """Name of a recipe for these clips."""
@@ -106,7 +106,9 @@ class SongClips(Clips):
         if refused:
             flags = " ".join(f"--set data.augmentation.{name}.chance=0" for name in refused)
             own = f"--recipe {cls.own_recipe}, or with this recipe " if cls.own_recipe else ""
-            raise ConfigError("data", [f"{cls.reason}. Try: {own}{flags}"])
+            used = f"augmentation{'s' if len(refused) > 1 else ''} {' and '.join(refused)}"
+            words = f"the recipe uses the {used}, but {cls.reason}"
+            raise ConfigError("data", [f"{words}. Try: {own}{flags}"])
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return clip number ``index``."""
@@ -229,7 +231,7 @@ class PairClips(SongClips):
     """
 
     impossible = ("remix", "filter", "reverb")
-    reason = "layout pairs does not have all stems of its mixtures"
+    reason = "layout pairs does not have all stems of a mixture, as that requires"
 
     def _cut(self, position: ClipPosition, length: int, rng: np.random.Generator) -> Cut:
         song = self.songs[position.song]

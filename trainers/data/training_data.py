@@ -111,7 +111,8 @@ def check_data(
         found = check_voices(found, recipe, [Source(folder / entry.file) for entry in pools])
     else:
         kind = _kind(found.layout)
-        kind.check_augmentation(needs.data)
+        if found.training or not found.problems:  # a wrong folder is the first thing to mend
+            kind.check_augmentation(needs.data)
         stems = tuple(found.stems) if needs.stems is None else needs.stems
         rules = SoundRules(
             kind.needed(stems),

@@ -106,4 +106,5 @@ class ScoringFailed(Event):
         return {key: value for key, value in super().to_dict().items() if key != "trace"}
 
     def __str__(self) -> str:
-        return f"{self.song} by {self.method} has no scores: {self.message}"
+        method = f" by {self.method}" if self.method != self.song else ""
+        return f"Could not score {self.song}{method}: {self.message}"

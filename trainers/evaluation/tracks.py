@@ -181,8 +181,8 @@ def pair_folders(
     own = {name: name or title for name in shared}
     tracks = [FolderTrack(own[name], true[name]) for name in shared]
     method = FilesMethod(title, {own[name]: made[name] for name in shared})
-    left = _songs_alone(true, made, f"has no estimates in {estimates}")
-    left += _songs_alone(made, true, f"has no true stems in {references}")
+    left = _songs_alone(references, true, made, f"has no estimates in {estimates}")
+    left += _songs_alone(estimates, made, true, f"has no true stems in {references}")
     left += _without_sound(references, {*true, *made})
     return tracks, method, [*left, *_stems_alone([(true[name], made[name]) for name in shared])]
 
@@ -202,8 +202,13 @@ def _other_folder(
     return "use two folders with stems of the same songs"
 
 
-def _songs_alone(songs: Iterable[str], others: Container[str], why: str) -> list[LeftOut]:
-    return [LeftOut(name or "the folder itself", why) for name in songs if name not in others]
+def _songs_alone(
+    root: Path, songs: Mapping[str, Files], others: Container[str], why: str
+) -> list[LeftOut]:
+    """Note songs that only one tree has; files directly in the tree are named."""
+    loose = listed((path.name for path in songs.get("", {}).values()), 4)
+    own = f"the song directly in {root} ({loose})"
+    return [LeftOut(name or own, why) for name in songs if name not in others]
 
 
 def _without_sound(root: Path, known: Iterable[str]) -> list[LeftOut]:

@@ -79,8 +79,8 @@ def load_pretrained(model: Separator, name: str) -> None:
     pretrained, trained = registry.name_of(origin), registry.name_of(model)
     if pretrained != trained:
         raise NoModelError(
-            f"{name} is a {pretrained} and the recipe trains a {trained}. "
-            f"Choose a recipe for {pretrained} with --recipe"
+            f"The architecture of {name} is {pretrained}, but the recipe trains {trained}. Choose"
+            f" a recipe for {pretrained} with --recipe"
         )
     changes = [*_option_changes(origin, model)]
     if changes:

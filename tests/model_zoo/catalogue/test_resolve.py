@@ -50,7 +50,18 @@ def test_a_model_takes_precedence_over_a_folder_of_the_same_name(
     assert resolve_weights("./toy") == Path("toy") / BEST
 
 
-RUN = "Use the folder of a run, e.g. runs/latest, or a .safetensors file"
+def test_the_example_is_not_the_missing_run_itself(
+    work_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no run exists, the example is the default folder, or another if that is missing."""
+    (work_folder / "nothing").mkdir()
+    monkeypatch.chdir(work_folder / "nothing")
+    for name, example in {"runs/latest": "runs/mine", "my.ckpt": "runs/latest"}.items():
+        with pytest.raises(NoModelError, match=f"^{name} does not exist.* e.g. {example}, or a"):
+            resolve_weights(name)
+
+
+RUN = "Use the folder of a run, e.g. runs/toy, or a .safetensors file"
 ON = "the run has not been validated or finished. Try: stem train --data DIR --output"
 
 

@@ -148,8 +148,25 @@ def test_stems_that_are_silent_in_every_song(tmp_path: Path) -> None:
     write_constant(tmp_path / "b" / "drums.wav", 0.0)
     result = run_data("check", tmp_path)
     assert result.exit_code == 1
-    assert "drums is silent in every song. Choose other songs with --data" in result.stderr
+    assert "drums is silent in every song: choose other songs. If drums is not" in result.stderr
     assert run_data("check", tmp_path, "--stems", "vocals").exit_code == 0
+
+
+def test_mistakes_name_the_keys_of_the_recipe(tmp_path: Path) -> None:
+    """Without a recipe, too: users set keys and do not know the classes behind them."""
+    write(tmp_path, "{a,b}/{vocals,drums}.wav")
+    result = run_data("check", tmp_path, "--set", "data.missing=ignore")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: --set: data.missing must be one of 'error', 'silence'")
+
+
+def test_several_silent_stems_are_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path, "{a,b}/{vocals,drums,bass}.wav")
+    for song in "ab":
+        write_constant(tmp_path / song / "drums.wav", 0.0)
+        write_constant(tmp_path / song / "bass.wav", 0.0)
+    message = "bass and drums are silent in every song: choose other songs. If bass and drums are"
+    assert message in run_data("check", tmp_path).stderr
 
 
 def test_a_stem_that_is_silent_in_one_song_is_noted(tmp_path: Path) -> None:

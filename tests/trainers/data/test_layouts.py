@@ -142,6 +142,10 @@ def test_csv_mistakes_have_line_numbers(tmp_path: Path) -> None:
     [
         ("", "there must be a column song, found nothing"),
         ("name,vocals\n", "there must be a column song, found name, vocals"),
+        (
+            "instrum,path\n",
+            "instrum, path. Write one row per song, below a header such as song,voc",
+        ),
         ("song,mixture\n", "a column for each stem, e.g. song,vocals,drums, found song, mixture"),
         ("song;vocals\n", "columns are separated by semicolons: use commas"),
         ("song,vocals,Vocals\n", "there is more than one column 'vocals'"),
@@ -184,7 +188,8 @@ def test_a_csv_folder_has_exactly_one_csv_file(tmp_path: Path) -> None:
         (["vocals/{a,b}.wav", "{oboe,flute}/a.wav"], "stems"),
         (["vocals/deep/a.wav"], "stems"),
         (["mixture/a.wav", "oboe/a.wav"], "pairs"),
-        (["mixture/a.wav", "vocals/b.wav"], "stems"),
+        (["mixture/a.wav", "vocals/b.wav"], "pairs"),
+        (["mixture/a.wav", "oboe/b.wav"], "pairs"),
         (["train/a.stem.mp4"], "musdb18"),
         (["train/a/{bass,drums,mixture,other,vocals}.wav", "test/b/vocals.wav"], "musdb18_hq"),
         (["train/a/{bass,drums,mixture,other,vocals}.wav", "valid/b/vocals.wav"], "tracks"),
@@ -215,8 +220,19 @@ def test_any_names_are_stems_where_mixtures_are_enough(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="matches no layout"):
         survey(recipe(), tmp_path, ("violin",))
     (tmp_path / "nothing" / "song").mkdir(parents=True)
-    with pytest.raises(DataError, match="nothing: it has no audio files, nor have the folders in"):
+    with pytest.raises(DataError, match="nothing has no audio files, nor have the folders in"):
         survey(recipe(), tmp_path / "nothing", ())
+
+
+def test_one_kind_of_sound_is_enough_without_stems(tmp_path: Path) -> None:
+    """Denoising and the like have no targets; separation needs more than one stem."""
+    write(tmp_path, "vocals/{a,b}.wav")
+    assert inspect(recipe(), tmp_path, ()).problems == ()
+    assert len(inspect(recipe(), tmp_path, ("vocals",)).problems) == 1
+    assert len(inspect(recipe(missing="silence"), tmp_path).problems) == 1
+    write(tmp_path, "mixture/other name.wav")
+    found = inspect(recipe(), tmp_path, ())
+    assert (found.layout, len(found.training), found.problems) == ("stems", 2, ())
 
 
 def test_auto_ignores_other_csv_files(tmp_path: Path) -> None:
@@ -265,7 +281,7 @@ def test_missing_folders_and_files(tmp_path: Path) -> None:
     write(tmp_path, "a.wav")
     with pytest.raises(UsageError, match=r"a\.wav is a file, but the layout tracks needs a folder"):
         inspect(recipe(layout="tracks"), tmp_path / "a.wav")
-    with pytest.raises(DataError, match=r"it is one audio file\. Training needs"):
+    with pytest.raises(DataError, match=r"a\.wav is one audio file\. Training needs"):
         inspect(recipe(), tmp_path / "a.wav")
 
 

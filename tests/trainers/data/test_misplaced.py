@@ -7,6 +7,7 @@ works.
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def check(*arguments: str) -> Result:
     return CliRunner().invoke(stem, ["data", "check", *arguments])
 
 
-ONE_SONG, ONE_STEM = "it is the folder of one song. ", "it is the folder of one stem. "
+ONE_SONG, ONE_STEM = "is the folder of one song. ", "is the folder of one stem. "
 PARENT, SONGS = "Use its parent: stem data check ", "Use the folder of all songs: stem data check "
 
 
@@ -59,19 +60,22 @@ PARENT, SONGS = "Use its parent: stem data check ", "Use the folder of all songs
         ("pairs/mixture", f"{ONE_STEM}{PARENT}pairs"),
         ("pairs/vocals", f"{ONE_STEM}{PARENT}pairs"),
         ("vox/instrumentals", f"{ONE_STEM}{PARENT}vox"),
-        ("musdb/train", f"it is one part of MUSDB18. {PARENT}musdb"),
-        ("flat", "it has *.stem.mp4 files, which MUSDB18 keeps in train/. Move them to flat/train"),
-        ("empty", "it is empty. Add one folder per song with its stems"),
-        ("texts", "it has no audio files, nor have the folders in it"),
-        ("above", "it has no songs itself, but a folder in it has. Use stem data check above/it/"),
-        ("mixes", "it has 3 audio files but no stems. Training needs the stems of each song, in a"),
-        ("albums/first", "it has 2 audio files but no stems. Training needs the stems of each"),
+        ("musdb/train", f"is one part of MUSDB18. {PARENT}musdb"),
+        ("flat", "has *.stem.mp4 files, which MUSDB18 keeps in train/. Move them to flat/train"),
+        ("empty", "is an empty folder. Add one folder per song with its stems"),
+        ("texts", "has no audio files, nor have the folders in it"),
+        (
+            "above",
+            "does not hold songs itself, but a folder in it does. Use stem data check above/it/",
+        ),
+        ("mixes", "has 3 audio files but no stems. Training needs the stems of each song, in a"),
+        ("albums/first", "has 2 audio files but no stems. Training needs the stems of each"),
     ],
 )
 def test_the_right_folder_is_suggested(place: Path, named: str, message: str) -> None:
     result = check(named)
     assert result.exit_code == 1
-    assert f"Error: {named}: {message}" in result.stderr
+    assert f"Error: {named} {message}" in result.stderr
 
 
 @pytest.mark.parametrize("layout", ["tracks", "stems", "pairs", "voxaug", "csv"])
@@ -96,6 +100,47 @@ def test_suggestions_from_inside_a_folder_work(
     typed = check(named).stderr.split("stem data check ")[1]
     assert shlex.split(typed) == [suggested]
     assert check(*shlex.split(typed)).exit_code == 0
+
+
+@pytest.fixture
+def alone(place: Path) -> Path:
+    """A folder of one song among folders that are none: an album, texts, a data set."""
+    write(place, "home/my song/{vocals,drums}.wav", "home/album/{01,02}.wav")
+    write(place, "home/toy/{A,B}/{vocals,drums}.wav")
+    return place / "home"
+
+
+@pytest.mark.parametrize("named", ["home/my song", "."])
+def test_one_song_among_other_things_gets_a_folder_of_its_own(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """The parent would give errors about the album; the commands of the message are run."""
+    if named == ".":
+        monkeypatch.chdir(alone / "my song")
+    message = check(named).stderr
+    assert f"Error: {named} {ONE_SONG}Give the song a folder of its own: mkdir " in message
+    commands = message.split("of its own: ")[1].removesuffix(", then run it again\n")
+    subprocess.run(commands, shell=True, check=True)
+    result = check(named)
+    assert (result.exit_code, "1 song for training" in result.stdout) == (0, True)
+
+
+def test_songs_side_by_side_are_moved_into_folders(place: Path) -> None:
+    """The names that separation programs and DAWs write."""
+    write(place, "side/{One - drums,One - vocals,Two_(Vocals)}.wav")
+    message = check("side").stderr
+    assert message.startswith("Error: side has the stems of songs side by side. Training needs a")
+    assert (
+        "'side/One - drums.wav' to side/One/drums.wav and 'side/One - vocals.wav' to"
+        " side/One/vocals.wav and 'side/Two_(Vocals).wav' to side/Two/vocals.wav"
+    ) in message
+
+
+def test_archives_are_unpacked_first(place: Path) -> None:
+    (place / "texts" / "toy.zip").touch()
+    assert check("texts").stderr.endswith(
+        "nor have the folders in it. Unpack texts/toy.zip, then run it again\n"
+    )
 
 
 def test_a_folder_with_a_space_is_quoted(place: Path) -> None:
@@ -135,7 +180,7 @@ def test_train_and_tune_suggest_the_option(place: Path, command: list[str]) -> N
         ("free/vocals", "free/vocals is the folder of one stem. Use its parent: --validation free"),
         ("musdb/train", "musdb/train is one part of MUSDB18. Use its parent: --validation musdb"),
         ("mixes", "mixes has 3 audio files but no stems"),
-        ("above", "a folder in it has. Use --validation above/it/songs"),
+        ("above", "a folder in it does. Use --validation above/it/songs"),
         ("empty", "empty contains no audio: use a folder with stems"),
     ],
 )

@@ -116,6 +116,23 @@ DATA: dict[str, tuple[Data, str]] = {
         lambda root: stem_files(root, *(f"vocals/{name}.wav" for name in "abc")),
         "every file in vocals/ is silent",
     ),
+    "one stem without mixtures": (
+        lambda root: write(root, "vocals/{a,b}.wav"),
+        "vocals is the only stem, and there are no mixtures to separate it from: add a folder for",
+    ),
+    "mixtures and vocals with other names": (
+        lambda root: write(root, "mixture/{w1,w2}.wav", "vocals/{v1,v2}.wav"),
+        "no file in mixture/ has the name of a stem's file (mixture/ has w1.wav, w2.wav; vocals/"
+        " has v1.wav, v2.wav): give the files of a song one name, e.g. rename ",
+    ),
+    "mixtures and two stems with other names": (
+        lambda root: write(root, "mixture/w1.wav", "{vocals,drums}/{v1,v2}.wav"),
+        "/mixture away to mix the stems at random",
+    ),
+    "stems in the singular": (
+        lambda root: write(root, "a/{vocal,drums}.wav", "{b,c,d}/{vocals,drums}.wav"),
+        "a has vocal and no vocals: rename vocal to vocals",
+    ),
     "pairs": (lambda root: write(root, "{mixture,vocals}/{a,b,c}.wav"), ""),
     "libraries": (lambda root: write(root, "{instrumentals,vocals}/{a,b,c}.wav"), ""),
     "libraries, one silent": (
@@ -192,8 +209,9 @@ def test_without_a_recipe_the_way_out_is_named(tmp_path: Path) -> None:
     songs(tmp_path, 0.0, *EVERY_DRUMS)
     result = CliRunner().invoke(stem, ["data", "check", str(tmp_path)])
     assert result.exit_code == 1
-    assert "If they are not trained, name the stems that are with --recipe or --stems" in (
-        result.stderr
+    assert result.stderr == (
+        "Error: drums is silent in every song: choose other songs. If drums is not trained, name"
+        " the trained stems with --stems\n"
     )
 
 
@@ -210,9 +228,21 @@ def test_contradictions_of_recipe_and_data_are_found(plain: Path, tmp_path: Path
     write(tmp_path / "data", "{mixture,vocals}/{a,b,c}.wav")
     remix = check(tmp_path / "data", plain, "--set", "data.augmentation.remix.chance=0.5")
     assert (remix.exit_code, "data.augmentation.remix.chance=0" in remix.stderr) == (2, True)
+    assert "the recipe uses the augmentation remix, but layout pairs does not have" in remix.stderr
     patient = ("--set", "data.validation_fraction=0", "--set", "schedule.shape=plateau")
     result = check(tmp_path / "data", plain, *patient)
     assert (result.exit_code, "there are no validation songs" in result.stderr) == (2, True)
+
+
+def test_names_are_mended_before_augmentations(plain: Path, tmp_path: Path) -> None:
+    """Turning an augmentation off does not help if no mixture has a target."""
+    write(tmp_path / "data", "mixture/w.wav", "vocals/v.wav")
+    result = check(tmp_path / "data", plain, "--set", "data.augmentation.remix.chance=0.5")
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert (result.exit_code, problem.split(" (")[0]) == (
+        1,
+        "no file in mixture/ has the name of a stem's file",
+    )
 
 
 def test_files_of_the_recipe_are_checked(recipe: Recipe, recordings: Path) -> None:

@@ -38,7 +38,8 @@ def test_libraries_are_folders_of_files_at_any_depth(tmp_path: Path) -> None:
         (["instrumental/a.wav", "vocals/a.wav", "mixture/a.wav"], "pairs"),
         (["instrumentals/{a,b}.wav", "vocals/{a,c}.wav", "mixture/{a,b}.wav"], "pairs"),
         (["instrumentals/{a,b}.wav", "vocals/c.wav", "mixture/a.wav"], "voxaug"),
-        (["vocals/c.wav", "mixture/a.wav"], "stems"),
+        (["vocals/c.wav", "mixture/a.wav"], "pairs"),
+        (["music/a.wav", "vocals/b.wav", "mixture/c.wav"], "pairs"),
     ],
 )
 def test_auto_detects_libraries(tmp_path: Path, names: list[str], layout: str) -> None:

@@ -105,7 +105,7 @@ def test_a_song_that_fails_with_all_methods_is_named_once(
             for method in ("one", "two"):
                 display.show(ScoringFailed("Song", method, "it is damaged", "line 7"))
         stderr = capsys.readouterr().err
-        assert stderr.count("Error: Song by one has no scores: it is damaged\n") == 1
+        assert stderr.count("Error: Could not score Song by one: it is damaged\n") == 1
         assert ("two" in stderr, "line 7" in stderr) == (False, is_verbose)
 
 
@@ -164,7 +164,7 @@ def test_songs_without_estimates_are_named(run_stem: RunStem, trees: Path) -> No
         ({"b/x/vocals.wav": VOICE}, "a has vocals and b has x: use two folders with stems of the"),
         (
             {"b/guitar.wav": VOICE},
-            "b by b has no scores: guitar is not one of the true stems vocals",
+            "Could not score b: guitar is not one of the true stems vocals",
         ),
         (
             {"b/vocals.wav": VOICE[:, :-1]},
@@ -216,6 +216,14 @@ def test_a_mono_stem_among_stereo_ones_is_called_mono(run_stem: RunStem, tmp_pat
 
 
 @pytest.mark.usefixtures("trees")
+def test_files_outside_of_songs_are_named(run_stem: RunStem, tmp_path: Path) -> None:
+    write(tmp_path / "truth/intro.wav", VOICE)
+    result = run_stem("eval", "folder", "truth", "made")
+    note = "Note: the song directly in truth (intro.wav) has no estimates in made and is skipped."
+    assert note in result.stderr.splitlines()
+
+
+@pytest.mark.usefixtures("trees")
 def test_folders_without_audio_are_reported(run_stem: RunStem, tmp_path: Path) -> None:
     """Three folders have no audio, one of them with an empty subfolder."""
     for name in ("truth/empty/covers", "made/empty", "truth/.hidden", "truth/two/text"):
@@ -263,10 +271,10 @@ def with_parent(path: Path) -> Path:
     ("arguments", "message"),
     [
         ("folder truth nowhere", "nowhere"),
-        ("folder truth made --win 0", "0.0 is not in the range"),
-        ("folder truth made --win nan", "nan is not a number"),
+        ("folder truth made --win 0", "'0' is not a number from 0.01 to 30"),
+        ("folder truth made --win nan", "'nan' is not a number from 0.01 to 30"),
         ("folder truth made -o truth/one", "truth/one is in truth, among the songs"),
-        ("speed --seconds nan", "nan is not a number"),
+        ("speed --seconds nan", "'nan' is not a number from 10 to 3600"),
         ("folder truth made --jobs 0", "is not a whole number from 1 to 64"),
         (
             "compare made",

@@ -122,9 +122,9 @@ def test_a_bad_song_does_not_stop_the_others(tmp_path: Path) -> None:
         tmp_path, LeakingMethod(), LeakingMethod("picky", failing=["C. Three"]), tracks=tracks
     )
     assert [str(failure) for failure in evaluation.results.failures] == [
-        "broken by leaking has no scores: broken is damaged",
-        "broken by picky has no scores: broken is damaged",
-        "C. Three by picky has no scores: no estimate for this one",
+        "Could not score broken by leaking: broken is damaged",
+        "Could not score broken by picky: broken is damaged",
+        "Could not score C. Three by picky: no estimate for this one",
     ]
     assert [*evaluation.results.scores["leaking"]] == ["A - One", "C. Three"]
     assert [*evaluation.results.scores["picky"]] == ["A - One"]

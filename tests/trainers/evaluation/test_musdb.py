@@ -191,7 +191,7 @@ def test_a_damaged_song_does_not_stop_the_others(trees: tuple[Path, Path], zoo: 
     (root / "test" / "Bad - Song.stem.mp4").write_bytes(b"no sound")
     result = evaluate(root, "scores", "--no-oracles")
     assert result.exit_code == 1
-    assert "Bad - Song by tiny has no scores: musdb cannot read" in result.stderr
+    assert "Could not score Bad - Song by tiny: musdb cannot read" in result.stderr
     assert "1 score missing" in result.stderr
     assert [row["songs"]["SDR"] for row in table(zoo / "scores")] == [2, 2]  # type: ignore[index]
 

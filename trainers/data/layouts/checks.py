@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from typing import Literal
 
 from model_zoo.errors import ConfigError, nearest
@@ -150,36 +151,61 @@ def check_song(song: Track, headers: Headers) -> Iterator[str]:
     yield from _length_problems([info for info in known if info.frames])
 
 
-def check_stems_of(
-    song: Track,
-    stems: tuple[str, ...],
-    groups: Groups,
-    missing: Literal["error", "silence"],
-    *,
-    is_named: bool = False,
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class SongRules:
+    """Stems that every song must have.
+
+    Attributes:
+        stems: stems of the network; empty if the mixture is enough.
+        groups: network stems that are sums of data stems.
+        missing: ``silence`` allows missing stems.
+        misnamed: unusual names of stems in the data, and the stem that each probably is.
+    """
+
+    stems: tuple[str, ...]
+    groups: Groups
+    missing: Literal["error", "silence"] = "error"
+    misnamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_stems_of(song: Track, rules: SongRules, *, is_named: bool = False) -> Iterator[str]:
     """Report stems that a song lacks, in one sentence each.
 
     Args:
         song: a song with several stems.
-        stems: stems of the network; empty if the mixture is enough.
-        groups: network stems that are sums of data stems.
-        missing: ``silence`` allows missing stems.
+        rules: the stems that it must have.
         is_named: whether it is a song of ``--validation``, which needs at least one stem.
     """
-    lacking = {stem: missing_parts(song, stem, groups) for stem in stems}
-    if is_named and stems and all(lacking.values()):
-        yield _nothing_to_score(song, stems, groups)
+    lacking = {stem: missing_parts(song, stem, rules.groups) for stem in rules.stems}
+    if is_named and rules.stems and all(lacking.values()):
+        yield _nothing_to_score(song, rules.stems, rules.groups)
         return
-    if missing == "silence" or not stems:
+    if rules.missing == "silence" or not rules.stems:
         return
     for stem, parts in lacking.items():
         for part in parts:
-            of = f" (part of {stem})" if part != stem else ""
-            yield f"{location(song)} has no {part}{of}: add it, or use --set data.missing=silence"
+            yield _lacks(song, part, stem, rules.misnamed)
     if len(song.stems) == 1 and song.mixture is None:
         only = next(iter(song.stems))
         yield f"{location(song)} has only {only}: add the mixture or the other stems"
+
+
+def _lacks(song: Track, part: str, stem: str, misnamed: Mapping[str, str]) -> str:
+    """Say that a song lacks a part of a network stem, or has it under another name."""
+    of = f" (part of {stem})" if part != stem else ""
+    odd = next((name for name in song.stems if misnamed.get(name) == part), None)
+    if odd:
+        return f"{location(song)} has {odd} and no {part}{of}: rename {odd} to {part}"
+    return f"{location(song)} has no {part}{of}: add it, or use --set data.missing=silence"
+
+
+def only_one_stem(stem: str) -> str:
+    """Report single files of one stem without mixtures: the mixture would equal the target."""
+    return (
+        f"{stem} is the only stem, and there are no mixtures to separate it from: add a folder for"
+        f" each other sound, e.g. {'other' if stem != 'other' else 'vocals'}/, or {MIXTURE}/ with a"
+        f" mixture of the same name for each file in {stem}/"
+    )
 
 
 def _nothing_to_score(song: Track, stems: tuple[str, ...], groups: Groups) -> str:

@@ -12,7 +12,13 @@ from stemcli.printable import counted
 from trainers.config import DataRecipe
 from trainers.data.layouts import READERS, examples
 from trainers.data.layouts.checks import WELL_KNOWN
-from trainers.data.layouts.folders import VALIDATION, csv_files, is_part, is_table
+from trainers.data.layouts.folders import (
+    VALIDATION,
+    csv_files,
+    failed_pairs,
+    is_part,
+    is_table,
+)
 from trainers.data.layouts.listing import (
     MIXTURE,
     Listing,
@@ -50,13 +56,16 @@ def look(
         DataError: it matches no layout.
     """
     found = _matching(folder, stems)
+    could_be_pairs = found in ("", "stems") and folder.is_dir() and not are_mixtures_enough
+    if could_be_pairs and failed_pairs(folder):
+        return "pairs"  # whose reader says which names differ
     if found:
         return found
     if are_mixtures_enough and folder.is_dir() and any(map(sounds, _songs(folder))):
         return "tracks"
     explained = explain_folder(folder, stems, option)
     if explained:
-        raise DataError(str(folder), [f"it {explained}"])
+        raise DataError("", [f"{folder} {explained}"])
     raise DataError(
         str(folder),
         [
@@ -74,7 +83,9 @@ def explain_folder(folder: Path, stems: Set[str], option: str) -> str:
     explained = wrong_place(folder, WELL_KNOWN | stems, option)
     if explained or not folder.is_dir():
         return explained
-    return nothing_to_learn_from(folder, lambda child: bool(_matching(child, stems)), option)
+    return nothing_to_learn_from(
+        folder, WELL_KNOWN | stems, lambda child: bool(_matching(child, stems)), option
+    )
 
 
 def _matching(folder: Path, stems: Set[str]) -> str:

@@ -109,7 +109,8 @@ def _header_mistakes(columns: list[str], header: list[str]) -> list[str]:
     twice = [name for name, count in Counter(columns).items() if count > 1]
     found = f"found {', '.join(header) or 'nothing'}"
     rules = {
-        f"there must be a column song, {found}": SONG not in columns,
+        f"there must be a column song, {found}. Write one row per song, below a header such as"
+        " song,vocals,drums": SONG not in columns,
         f"there must be a column for each stem, e.g. song,vocals,drums, {found}": not stems,
         f"there is more than one column {', '.join(map(repr, twice))}": bool(twice),
         "a column has no name": "" in columns,
@@ -159,6 +160,9 @@ class _Table:
                 yield f"file {source.path} ({stem}) does not exist"
 
 
+FEW = 4
+"""File names that a message lists for each folder."""
+
 AS_LIBRARIES = "--layout voxaug, which mixes any vocals with any instrumental"
 
 
@@ -170,6 +174,8 @@ def read_pairs(folder: Path) -> Listing:
         named[stem_name(child)], twice = by_name(sounds(child, recursive=True), child)
         problems += twice
     mixtures = named.pop(MIXTURE, {})
+    if apart := failed_pairs(folder):
+        return Listing(problems=(*problems, apart))
     way = f": add it, or use {AS_LIBRARIES}" if has_libraries(folder) else ""
     songs = [_song(name, path, named) for name, path in mixtures.items()]
     for targets in named.values():
@@ -183,12 +189,44 @@ def _song(name: str, mixture: Path, named: dict[str, dict[str, Path]]) -> Track:
     return Track(name, stems, Source(mixture))
 
 
+def failed_pairs(folder: Path) -> str:
+    """Return a sentence if mixtures and targets exist, but no two of one name; else empty."""
+    held = {child: sounds(child, recursive=True) for child in folders(folder)}
+    mixtures = next((child for child, found in held.items() if _is_mixture(child) and found), None)
+    targets = {child: found for child, found in held.items() if not _is_mixture(child) and found}
+    if mixtures is None or not targets:
+        return ""
+    known = _names(mixtures, held[mixtures])
+    if any(known & _names(child, found) for child, found in targets.items()):
+        return ""
+    places = {mixtures: held[mixtures], **targets}
+    there = "; ".join(
+        f"{child.name}/ has {listed((path.name for path in found), FEW)}"
+        for child, found in places.items()
+    )
+    first = next(iter(targets.values()))[0]
+    wanted = first.with_name(f"{held[mixtures][0].stem}{first.suffix}")
+    move = f", or move {mixtures} away to mix the stems at random" if len(targets) > 1 else ""
+    return (
+        f"no file in {MIXTURE}/ has the name of a stem's file ({there}): give the files of a song"
+        f" one name, e.g. rename {first} to {wanted.name}{move}"
+    )
+
+
+def _is_mixture(folder: Path) -> bool:
+    return stem_name(folder) == MIXTURE
+
+
+def _names(root: Path, paths: list[Path]) -> set[str]:
+    return {path.relative_to(root).with_suffix("").as_posix() for path in paths}
+
+
 def read_stems(folder: Path) -> Listing:
     """Read every audio file below ``vocals/``, ``drums/`` etc. as a song with that one stem."""
     songs = []
     notes = []
     for child in folders(folder):
-        if stem_name(child) == MIXTURE:
+        if _is_mixture(child):
             notes.append(f"{child} was skipped: the layout stems makes its own mixtures")
             continue
         for path in sounds(child, recursive=True):

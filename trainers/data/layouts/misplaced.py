@@ -5,6 +5,8 @@ Users name the folder of one song, one file, a part of a data set, or a folder a
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +20,12 @@ from trainers.data.layouts.voxaug import LIBRARIES
 
 PARTS = (TRAINING, *VALIDATION)
 FEW = 3
-"""Folders that are named as alternatives."""
+"""Folders, or files, that are named as examples."""
+
+ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
+
+SONG_AND_STEM = re.compile(r"(?P<song>.+?)[\s_.\-]+[(\[]?(?P<stem>[^\W_]+(_vocals)?)[)\]]?")
+"""Names such as ``Song - drums``, ``song_vocals`` and ``Song_(Vocals)``."""
 
 
 def wrong_place(path: Path, names: Set[str], option: str) -> str:
@@ -39,7 +46,7 @@ def wrong_place(path: Path, names: Set[str], option: str) -> str:
     if stem_files(path):
         return _musdb18_part(path, option)
     if _is_song(path, known):
-        return f"is the folder of one song. {_use_above(path, option)}"
+        return f"is the folder of one song. {_use_above(path, known, option)}"
     if _is_stem(path, known):
         return f"is the folder of one stem. {_use(option, parent_of(path))}"
     return ""
@@ -61,26 +68,34 @@ def part_of_a_set(folder: Path, option: str) -> str:
     )
 
 
-def nothing_to_learn_from(folder: Path, fits: Callable[[Path], bool], option: str) -> str:
+def nothing_to_learn_from(
+    folder: Path, names: Set[str], fits: Callable[[Path], bool], option: str
+) -> str:
     """Say what a folder without any layout holds, and what to do; empty if nothing is known.
 
     Args:
         folder: the folder.
+        names: names of stems.
         fits: whether a folder matches a layout.
         option: how the user names the folder.
     """
     inside = folders(folder)
     if not inside and not files(folder):
         return (
-            "is empty. Add one folder per song with its stems (docs/training-data.md has other"
-            " layouts), or try: stem data render toy"
+            "is an empty folder. Add one folder per song with its stems (docs/training-data.md has"
+            " other layouts), or try: stem data render toy"
         )
     below = [child for child in inside if fits(child)] or [*_second_level(inside, fits)]
     if below:
         ways = [f"{option} {typed(child)}" for child in below[:FEW]]
-        return f"has no songs itself, but a folder in it has. Use {' or '.join(ways)}"
+        return f"does not hold songs itself, but a folder in it does. Use {' or '.join(ways)}"
     mixes, is_flat = sounds(folder), not any(map(sounds, inside))
     if mixes and is_flat:
+        if moves := _side_by_side(mixes, names | {MIXTURE}):
+            return (
+                f"has the stems of songs side by side. Training needs a folder per song: move"
+                f" {' and '.join(moves)}{' etc.' if len(mixes) > len(moves) else ''}"
+            )
         example = folder / mixes[0].stem / f"vocals{mixes[0].suffix}"
         return (
             f"has {counted(len(mixes), 'audio file')} but no stems. Training needs the stems of"
@@ -88,8 +103,27 @@ def nothing_to_learn_from(folder: Path, fits: Callable[[Path], bool], option: st
             f" run: stem batch {typed(folder)}"
         )
     if is_flat:
-        return "has no audio files, nor have the folders in it. Use the folder with the songs"
+        return f"has no audio files, nor have the folders in it. {_unpack(files(folder))}"
     return ""
+
+
+def _unpack(found: Iterable[Path]) -> str:
+    """Advise to unpack archives, or else to use another folder."""
+    archives = [path for path in found if path.name.lower().endswith(ARCHIVES)]
+    if not archives:
+        return "Use the folder with the songs"
+    return f"Unpack {listed(map(str, archives), FEW)}, then run it again"
+
+
+def _side_by_side(mixes: Iterable[Path], names: Set[str]) -> list[str]:
+    """Return moves of files such as ``Song - drums.wav`` into a folder of the song."""
+    moves = []
+    for path in mixes:
+        match = SONG_AND_STEM.fullmatch(path.stem)
+        if match and match["stem"].casefold() in names:
+            wanted = path.parent / match["song"] / f"{match['stem'].casefold()}{path.suffix}"
+            moves.append(f"{quoted(path)} to {quoted(wanted)}")
+    return moves[:FEW]
 
 
 def _second_level(inside: Iterable[Path], fits: Callable[[Path], bool]) -> Iterator[Path]:
@@ -125,12 +159,36 @@ def _use(option: str, folder: Path) -> str:
     return f"Use its parent: {option} {typed(folder)}"
 
 
-def _use_above(song: Path, option: str) -> str:
+def _use_above(song: Path, known: Set[str], option: str) -> str:
     """Advise to use the folder of all songs: the parent of a song, or of its ``train/``."""
     parent = parent_of(song)
     if _name(parent) in PARTS:
         return f"Use the folder of all songs: {option} {typed(parent_of(parent))}"
-    return _use(option, parent)
+    if _are_songs(song, known):
+        return _use(option, parent)
+    return f"Give the song a folder of its own: {_into_a_folder(song)}, then run it again"
+
+
+def _are_songs(song: Path, known: Set[str]) -> bool:
+    """Whether all folders with sound beside a song are songs too, and there is one."""
+    own = {stem_name(path) for path in sounds(song)}
+    held = {child: {*map(stem_name, sounds(child))} for child in _beside(song)}
+    others = [
+        child.name.casefold() not in known and bool(names & known or names == own)
+        for child, names in held.items()
+        if names
+    ]
+    return bool(others) and all(others)
+
+
+def _into_a_folder(song: Path) -> str:
+    """Return the commands that move the files of a song into a folder inside."""
+    inside, found = song / _name(song), sounds(song)
+    moved = " ".join(quoted(path) for path in found)
+    if os.name == "nt":  # its move takes one file or pattern
+        steps = [f"move {quoted(path)} {quoted(inside)}" for path in found]
+        return " && ".join([f"mkdir {quoted(inside)}", *steps])
+    return f"mkdir {quoted(inside)} && mv {moved} {quoted(inside)}"
 
 
 def _file(path: Path, known: Set[str], option: str) -> str:

@@ -14,14 +14,17 @@ from trainers.config import DataRecipe
 from trainers.data.layouts import READERS, noun_of
 from trainers.data.layouts.checks import (
     WELL_KNOWN,
+    SongRules,
     check_song,
     check_stems,
     check_stems_of,
     check_voxaug,
+    only_one_stem,
     unused_groups,
 )
 from trainers.data.layouts.detection import look, names_of, read_named
 from trainers.data.layouts.listing import Listing, listed, read_headers
+from trainers.data.layouts.misnamed import misnamed_stems
 from trainers.data.layouts.misplaced import no_stems, part_of_a_set, wrong_place
 from trainers.data.layouts.splitting import Split, split
 from trainers.data.layouts.voxaug import has_libraries
@@ -183,9 +186,13 @@ def inspect(
     songs = (*listing.training, *listing.validation)
     if songs and not known and stems != ():
         problems.append(no_stems(song.name for song in songs))
+    elif len(known) == 1 and stems != () and not _holds_songs(layout):
+        problems.append(only_one_stem(*known))
     else:
-        needed = tuple(sorted(known)) if stems is None else stems
-        problems += _missing_stems(parts, layout, needed, recipe, are_named=bool(named.validation))
+        misnamed = misnamed_stems(parts.songs, names_of(recipe, stems))
+        needed = tuple(sorted(known - misnamed.keys())) if stems is None else stems
+        rules = SongRules(needed, recipe.groups, recipe.missing, misnamed)
+        problems += _missing_stems(parts, layout, rules, are_named=bool(named.validation))
     if not (problems or parts.training or layout == VOICES):
         problems = [_nothing_to_train_on(layout, listing, named.validation)]
     half = "" if validation or listing.validation else part_of_a_set(folder, option)
@@ -219,7 +226,7 @@ def _read(layout: str, folder: Path, names: frozenset[str], option: str) -> List
 def _refuse_wrong_folder(folder: Path, names: frozenset[str], option: str) -> None:
     explained = wrong_place(folder, names, option)
     if explained:
-        raise DataError(str(folder), [f"it {explained}"])
+        raise DataError("", [f"{folder} {explained}"])
 
 
 def layout_of(
@@ -257,14 +264,14 @@ def _holds_songs(layout: str) -> bool:
 
 
 def _missing_stems(
-    parts: Split, layout: str, stems: tuple[str, ...], recipe: DataRecipe, *, are_named: bool
+    parts: Split, layout: str, rules: SongRules, *, are_named: bool
 ) -> Iterator[str]:
     """Report stems that songs lack, in one sentence each; single files are not songs."""
     holds_songs = _holds_songs(layout)
     for song in parts.training if holds_songs else ():
-        yield from check_stems_of(song, stems, recipe.groups, recipe.missing)
+        yield from check_stems_of(song, rules)
     for song in parts.validation if holds_songs or are_named else ():
-        yield from check_stems_of(song, stems, recipe.groups, recipe.missing, is_named=are_named)
+        yield from check_stems_of(song, rules, is_named=are_named)
 
 
 def _once(listing: Listing, groups: Groups) -> Listing:
