@@ -50,7 +50,7 @@ class Config:
         beside = self.mistakes_beside(vars(self), wrong) if wrong else self.mistakes()
         mistakes = [*wrong.values(), *beside]
         if mistakes:
-            raise ConfigError(type(self).__name__, mistakes)
+            raise ConfigError(self.title(), mistakes)
 
     def mistakes(self) -> list[str]:
         """Mistakes in the values, a sentence each; empty for valid values."""
@@ -91,8 +91,13 @@ class Config:
         wrong = _wrong_types(known, fields, cls.words())
         if mistakes or wrong:
             mistakes += [*wrong.values(), *cls.mistakes_beside(fields, wrong)]
-            raise ConfigError(cls.__name__, unknown + mistakes)
+            raise ConfigError(cls.title(), unknown + mistakes)
         return cls._without_unknown(fields, unknown)
+
+    @classmethod
+    def title(cls) -> str:
+        """The start of an error about the fields; empty for none."""
+        return cls.__name__
 
     @classmethod
     def _without_unknown(cls: type[C], fields: Mapping[str, Any], unknown: list[str]) -> C:
@@ -100,9 +105,9 @@ class Config:
         try:
             built = cls(**fields)
         except ConfigError as error:
-            raise ConfigError(cls.__name__, unknown + error.mistakes) from error
+            raise ConfigError(cls.title(), unknown + error.mistakes) from error
         if unknown:
-            raise ConfigError(cls.__name__, unknown)
+            raise ConfigError(cls.title(), unknown)
         return built
 
     def _type_mistakes(self) -> dict[str, str]:

@@ -115,7 +115,7 @@ class ConfigError(UsageError):
 
     def __init__(self, where: str, mistakes: Iterable[str]) -> None:
         self.mistakes = list(mistakes)
-        super().__init__(f"{where}: " + "; ".join(self.mistakes))
+        super().__init__((f"{where}: " if where else "") + "; ".join(self.mistakes))
 
 
 class DeviceError(UsageError):

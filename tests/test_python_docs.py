@@ -39,7 +39,7 @@ def test_every_block_runs(
     printed = capsys.readouterr().out
     assert printed.startswith("stems/song/vocals.flac\n")
     assert "separating: 100%" in printed
-    assert "Options: shifts must be at least 1, found 0; depth must be one of 'auto'" in printed
+    assert "shifts must be at least 1, found 0; depth must be one of 'auto'" in printed
     assert Path("my_model/checkpoint").is_dir()
 
 

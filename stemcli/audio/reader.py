@@ -250,7 +250,7 @@ def open_audio(
         FfmpegMissingError: the file needs ffmpeg, which is missing.
     """
     if (start or 0.0) < 0 or (end is not None and end <= (start or 0.0)):
-        raise ConfigError("open_audio", [_empty_part(start, end)])
+        raise ConfigError("", [_empty_part(start, end)])
     decoder = open_decoder(Path(path), stream, ended)
     rate = decoder.info.sample_rate
     last = None if end is None else round(end * rate)

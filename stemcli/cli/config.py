@@ -337,7 +337,7 @@ def _check_rate(key: str, value: Any) -> None:
                 mistakes += error.mistakes
             else:
                 return
-    raise ConfigError("Options", mistakes)
+    raise ConfigError("", mistakes)
 
 
 def _check_template(key: str, value: str) -> None:

@@ -58,7 +58,7 @@ def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...
     if not shared:
         lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs)
         problem = f"the models share no stem ({lists}); choose other models"
-        raise ConfigError("Ensemble", [problem]).about("model")
+        raise ConfigError("", [problem]).about("model")
     return shared
 
 

@@ -226,6 +226,11 @@ class Options(Config):
         return super()._unknown_key(key, known)
 
     @classmethod
+    def title(cls) -> str:
+        """None: the mistakes name options."""
+        return ""
+
+    @classmethod
     def words(cls) -> Mapping[Any, str]:
         """How messages name types."""
         words = WORDS if names_flags() else PYTHON_WORDS

@@ -114,7 +114,7 @@ def deal(channels: int, width: int) -> Groups:
     if width != channels:
         problem = f"the network takes {width} channels and the song has {channels}"
         advice = f"choose another network with {option('model')}"
-        raise ConfigError("Channels", [f"{problem}; {advice}"]).about("model")
+        raise ConfigError("", [f"{problem}; {advice}"]).about("model")
     return np.arange(channels)[None]
 
 

@@ -159,7 +159,7 @@ class SongJob:
             problem = (
                 f"{subject('clip_mode', 'none')} would let {format.name} at {format.depth} bit clip"
             )
-            raise ConfigError("Options", [f"{problem}; use {setting(depth='32f')}"])
+            raise ConfigError("", [f"{problem}; use {setting(depth='32f')}"])
         rescale = mode == "rescale" and format.clips
         properties = (info.sample_rate, info.channels, format)
         return StemWriter(self.paths, *properties, rescale=rescale, picture=picture)

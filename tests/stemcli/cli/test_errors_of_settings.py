@@ -35,7 +35,7 @@ from trainers.data.layouts.checks import MissingStemsError
             "perhaps",
             "Error: Invalid value for STEM_OVERWRITE: 'perhaps' is",
         ),
-        ("STEM_SEGMENT", "0.1", "Error: Options: STEM_SEGMENT must be from 0.25 to 600.0 seconds"),
+        ("STEM_SEGMENT", "0.1", "Error: STEM_SEGMENT must be from 0.25 to 600.0 seconds"),
         ("STEM_MODEL", "melrofrmer", "Error: Unknown model 'melrofrmer': did you mean 'melrof"),
         ("STEM_FILENAME", "{trak}", "Error: STEM_FILENAME: unknown field {trak}"),
     ],
@@ -70,7 +70,7 @@ def test_errors_name_the_variable(
         ("STEM_TWO_STEMS", "vocls", "Unknown stem 'vocls'", "(from STEM_TWO_STEMS)"),
         ("STEM_STEMS", "instrumental,no_vocals", "STEM_STEMS: ", "twice; name it once"),
         ("STEM_DEVICE", "cuda:99", "", "best available (from STEM_DEVICE)"),
-        ("STEM_MODEL", "a,a", "Options: a model is named twice ('a,a' from STEM_MODEL)", ""),
+        ("STEM_MODEL", "a,a", "a model is named twice ('a,a' from STEM_MODEL)", ""),
         ("STEM_FILENAME", "{stem}.{ext}", "", "Add {track} to --filename (from STEM_FILENAME)"),
     ],
 )
@@ -93,7 +93,7 @@ def test_errors_name_the_file(store: Store, run_stem: RunStem, tmp_path: Path) -
     (tmp_path / "song.wav").touch()
     file = store('format = "mp3"\nbitrate = 5000')
     assert run_stem("separate", "song.wav").stderr == (
-        f"Error: Options: bitrate in {file} of mp3 goes from 64 to 320, found 5000\n"
+        f"Error: bitrate in {file} of mp3 goes from 64 to 320, found 5000\n"
     )
     file = store('model = "melrofrmer"')
     assert run_stem("separate", "song.wav").stderr.endswith(
@@ -123,7 +123,7 @@ def test_options_that_contradict_each_other(store: Store, run_stem: RunStem) -> 
     [
         (
             ("separate", "song.wav", "--bitrate", "5000"),
-            "Options: --bitrate of mp3 goes from 64 to 320, found 5000",
+            "--bitrate of mp3 goes from 64 to 320, found 5000",
         ),
         (
             ("separate", "song.wav", "-m", "spleeter_2stems", "--stems", "vocls"),
@@ -192,7 +192,7 @@ def test_errors_of_single_songs_name_the_setting(
     documents = run_tiny("separate", "song.wav", "--json").stdout.splitlines()
     failed = [json.loads(line) for line in documents if '"track_failed"' in line]
     assert [event["message"] for event in failed] == [
-        "Options: 'none' from STEM_CLIP_MODE would let wav at 16 bit clip; use --bit-depth 32f"
+        "'none' from STEM_CLIP_MODE would let wav at 16 bit clip; use --bit-depth 32f"
     ]
 
 
