@@ -145,7 +145,7 @@ def get_command(key: str, console: Console) -> None:
     ),
 )
 @click.argument("key", shell_complete=candidates.settings)
-@click.argument("value", required=False, shell_complete=candidates.setting_values)
+@click.argument("value", metavar="VALUE", required=False, shell_complete=candidates.setting_values)
 @console_options
 def set_command(key: str, value: str | None, console: Console) -> None:
     """Check a value and write it into the file."""

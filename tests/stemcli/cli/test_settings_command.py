@@ -16,6 +16,7 @@ import pytest
 from model_zoo.errors import OutputError
 from model_zoo.option_names import command_line, option
 from stemcli.cli.batch import command as batch
+from stemcli.cli.lazy import HELP_NAMES
 from stemcli.cli.separate import command as separate_command
 from stemcli.cli.settings_command import SettingsCommand, key_of
 from stemcli.engine.options import Options
@@ -199,8 +200,9 @@ def test_a_numbered_gpu_does_not_apply_where_ray_assigns_gpus(
 ) -> None:
     """It is the command that decides, whatever it is called."""
     monkeypatch.setenv("STEM_DEVICE", "cuda:1")
-    assert command.make_context("any", [*args]).params["device"] == device
-    typed = command.make_context("any", [*args, "--device", "cuda:1"])
+    names = {"help_option_names": HELP_NAMES}
+    assert command.make_context("any", [*args], **names).params["device"] == device
+    typed = command.make_context("any", [*args, "--device", "cuda:1"], **names)
     assert typed.params["device"] == "cuda:1"
 
 
