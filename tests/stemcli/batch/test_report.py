@@ -56,7 +56,7 @@ def test_json_report_is_read_back(tmp_path: Path) -> None:
 
 def test_csv_report_is_read_back(tmp_path: Path) -> None:
     REPORT.write(tmp_path / "report.CSV")
-    with (tmp_path / "report.CSV").open(newline="") as file:
+    with (tmp_path / "report.CSV").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == CSV_COLUMNS
     files = ["out/a/v.wav | o/r.wav", "", "out/a/spectrograms.png"]
