@@ -29,11 +29,11 @@ AFTER_NAME = re.compile(r"(?:--[A-Za-z_-]+=|-[A-Za-z](?='))?(.*)", re.DOTALL)
 
 
 def misquoted(words: Sequence[str]) -> str:
-    """Say which arguments of a Windows command line have quotes that were typed for other shells.
+    r"""Say which argument of a Windows command line has quotes that cmd does not take off.
 
-    In ``"C:\\My Music\\" -o Stems`` the last backslash makes the quote a part of the argument, which
-    then goes on to the end of the line; names of files have no double quotes on Windows. A file
-    or folder that exists may have single quotes around its name.
+    In ``"C:\My Music\" -o Stems`` the last backslash makes the quote a part of the argument, which
+    then goes on to the end of the line; names of files have no double quotes on Windows. A file or
+    folder that exists may have single quotes around its name.
 
     Returns:
         one sentence for the first of them; empty if there are none, and on other systems.

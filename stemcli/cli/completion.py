@@ -89,7 +89,7 @@ def command(shell: str | None, install: bool, console: Console) -> None:
 
 
 def print_script(script: str, console: Console) -> None:
-    """Print a script; also on Windows its lines end as shells need them, without ``\\r``."""
+    """Print a script; also on Windows its lines end with LF alone, as shells need them."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(newline="\n")
     for line in script.splitlines():

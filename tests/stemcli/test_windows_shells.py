@@ -78,7 +78,7 @@ def test_patterns_of_songs(
     )
 
 
-@pytest.mark.parametrize("name", ["NUL", "nul", r"\\.\nul"])
+@pytest.mark.parametrize("name", ["NUL", "nul", "NUL:", "nul:", r"\\.\nul"])
 def test_the_null_device_holds_no_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not files.is_null_device(Path(name))
     assert files.is_null_device(Path(os.devnull))
@@ -86,6 +86,8 @@ def test_the_null_device_holds_no_settings(name: str, monkeypatch: pytest.Monkey
     assert files.is_null_device(Path(name))
     assert not files.is_null_device(Path("null"))
     assert read_settings(Path(name)) == {}
+    with pytest.raises(OutputError, match="Set STEM_CONFIG to a file, or remove the variable"):
+        write_setting(Path(name), "format", "flac")  # cmd has no command unset
 
 
 def test_the_null_device_is_a_terminal_with_a_code_page(

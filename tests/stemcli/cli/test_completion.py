@@ -5,24 +5,33 @@ Expected candidates are the names in the registries and tables that they come fr
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from stemcli.cli.app import COMMANDS
-from stemcli.cli.completion import add_line, answer, detect_shell, has_bash_completion, script_for
+from stemcli.cli.app import COMMANDS, stem
+from stemcli.cli.completion import (
+    add_line,
+    answer,
+    detect_shell,
+    has_bash_completion,
+    script_for,
+    unix_word,
+)
 from stemcli.settings import SETTINGS
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import ROOT, RunStem
 from tests.stemcli.cli.test_lazy import HEAVY
+from tests.windows import Seen
 from trainers.recipes import recipe_names
 
 Complete = Callable[..., list[str]]
@@ -338,6 +347,52 @@ def test_installing_twice_changes_nothing(shell: str, home: Path, run_stem: RunS
     assert second.stderr.startswith("Everything is in place already.\n")
     assert files_below(home) == before
     assert script_for(shell) in before.values()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_lines_end_as_shells_need_them(
+    shell: str, home: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, text files and standard output end lines with CRLF, which bash cannot read."""
+    run_stem("completion", shell, "--install")
+    (script,) = (path for path in home.rglob("*stem*") if path.is_file())
+    expected = script_for(shell).encode()
+    assert script.read_bytes() == expected
+    script.write_bytes(expected.replace(b"\n", b"\r\n"))
+    assert run_stem("completion", shell, "--install").stderr.startswith(f"Wrote {script}\n")
+    assert script.read_bytes() == expected
+    out = io.TextIOWrapper(io.BytesIO(), "cp1252", newline="\r\n")
+    monkeypatch.setattr("sys.stdout", out)
+    stem.main(["completion", shell], standalone_mode=False)
+    out.flush()
+    assert out.buffer.getvalue().rstrip(b"\n") == expected.rstrip(b"\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("shell", "rc"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+def test_lines_are_quoted_for_the_shell_that_reads_them(
+    shell: str, rc: str, home: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where other commands are quoted for cmd and PowerShell."""
+    run_stem("completion", shell, "--install")
+    line = (home / rc).read_text()
+    assert f"'{home}" in line
+    (home / rc).unlink()
+    monkeypatch.setattr("model_zoo.shell.os", Seen(os, {"name": "nt"}))
+    result = run_stem("completion", shell, "--install")
+    assert (home / rc).read_text() == line
+    assert '"' not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        (r"C:\Users\me\stem", "C:/Users/me/stem"),
+        (r"C:\Users\Jo Doe\stem", "'C:/Users/Jo Doe/stem'"),
+        (r"C:\Users\A$AP\stem", "'C:/Users/A$AP/stem'"),
+    ],
+)
+def test_paths_of_windows_in_a_unix_shell(path: str, word: str) -> None:
+    assert unix_word(PureWindowsPath(path)) == word
 
 
 def test_bash_without_bash_completion(home: Path, run_stem: RunStem) -> None:
