@@ -257,7 +257,7 @@ def parse_change(change: str, example: str) -> tuple[str, Any]:
     """
     key, _, text = change.partition("=")
     if not key or key == change:
-        raise ConfigError("--set", [f"{change!r} must look like {example}"])
+        raise ConfigError("--set", [f"'{change}' must look like {example}"])
     try:
         return key, parse_yaml("--set", text)
     except ConfigError as error:

@@ -309,7 +309,7 @@ def _field_mistakes(template: str) -> list[str]:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        return [f"{template!r} cannot be parsed ({error}); write {{{{ for a brace"]
+        return [f"'{template}' cannot be parsed ({error}); write {{{{ for a brace"]
     mistakes = []
     for name in IN_PERCENT_SIGNS.findall(template):
         if field := name if name in FIELDS else OTHER_FIELDS.get(name):
@@ -331,7 +331,7 @@ def _path_mistakes(template: str) -> list[str]:
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
     if path.anchor or ".." in path.parts:
-        return [f"{template!r} leaves the output folder; set the folder with {option('output')}"]
+        return [f"'{template}' leaves the output folder; set the folder with {option('output')}"]
     return []
 
 

@@ -127,3 +127,22 @@ def test_fields_in_percent_signs(template: str, sentence: str) -> None:
     assert sentence in str(error.value)
     check_template("100% {track} 50%/{stem}.{ext}")
     check_template("%mine%/{track}/{stem}.{ext}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["separate", "song.wav", "--filename", r"/Stems\{stem}"],
+        ["separate", "song.wav", "--format", r"D:\{stem}"],
+        ["batch", "in", "--report", r"S3\r.xlsx"],
+        ["models", "info", "melrnn", "--set", r"D:\songs"],
+        ["train", "--data", r"D:\songs"],
+    ],
+    ids=" ".join,
+)
+def test_paths_are_shown_as_typed(words: list[str], run_stem: RunStem, tmp_path: Path) -> None:
+    """With one backslash, not with two as in Python."""
+    (tmp_path / "song.wav").touch()
+    result = run_stem(*words)
+    assert result.exit_code in (1, 2)
+    assert f"'{words[-1]}'" in result.stderr
