@@ -150,9 +150,11 @@ def is_reserved_on_windows(name: str) -> bool:
 
 
 def is_null_device(path: Path) -> bool:
-    """Whether ``path`` is ``/dev/null``, or on Windows ``NUL`` in any case."""
+    """Whether ``path`` is ``/dev/null``, or on Windows ``NUL`` or ``NUL:`` in any case."""
     name = str(path)
-    return name == os.devnull or (os.name == "nt" and name.upper() in ("NUL", r"\\.\NUL"))
+    return name == os.devnull or (
+        os.name == "nt" and name.upper().removesuffix(":") in ("NUL", r"\\.\NUL")
+    )
 
 
 def has_home() -> bool:

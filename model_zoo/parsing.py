@@ -12,7 +12,7 @@ import re
 import reprlib
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,9 @@ MOST_VALUES = 1_000_000
 
 DEEPEST = 50
 """Deepest nesting of lists and mappings; the deepest recipe has five levels."""
+
+NOT_UTF8 = "it is not UTF-8 text; save it as UTF-8"
+"""What to say about a file whose text cannot be decoded."""
 
 LONGEST = 80
 """Longest value in a message, in characters."""
@@ -163,6 +166,17 @@ def shortened(text: str, most: int = LONGEST) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+BACKSLASHES = (
+    r"write a path with single quotes, with \\ or with /, because \ has a meaning between double "
+    "quotes"
+)
+"""Advice for paths of Windows in TOML and YAML."""
+
+IN_YAML = rf"{BACKSLASHES}: folder: 'D:\Music'"
+
+DRIVE = re.compile(r"[A-Za-z]:[\x00-\x1f\x7f]")
+
+
 @cache
 def _yaml_loader() -> Any:
     """The safe YAML loader with the numbers of YAML 1.2, e.g. 1e-3; imported when it is needed."""
@@ -193,9 +207,42 @@ def parse_yaml(where: str, text: str) -> Any:
         return require_bounded(yaml.load(text, _yaml_loader()))
     except RecursionError as error:
         raise ConfigError(where, ["not valid YAML: it is nested too deeply"]) from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(where, [f"not valid YAML: {_marked(error, text)}"]) from error
     except Exception as error:  # constructors of tagged values may raise anything
         reason = shortened(" ".join(str(error).split()), 300)
         raise ConfigError(where, [f"not valid YAML: {reason}"]) from error
+
+
+def _marked(error: Any, text: str) -> str:
+    """A mistake that PyYAML found at one place, with the place and advice for paths."""
+    mark = error.problem_mark or error.context_mark
+    words = [part for part in (error.problem, error.context) if part]
+    reason = shortened(" ".join(" ".join(words).split()), 300)
+    if mark is None:
+        return reason
+    first = (error.context_mark or mark).line
+    lines = text.splitlines()[first : mark.line + 1]
+    advice = f"; {IN_YAML}" if any("\\" in line for line in lines) else ""
+    return f"{reason} (line {mark.line + 1}, column {mark.column + 1}){advice}"
+
+
+def refuse_control_characters(where: str, values: Any) -> None:
+    r"""Refuse what YAML and JSON make of ``"C:\temp"``: a drive with a tab.
+
+    Raises:
+        ConfigError: a value begins with a drive and a control character.
+    """
+    if broken := next((text for text in _texts(values) if DRIVE.match(text)), None):
+        raise ConfigError(where, [f"{shown(broken)} holds control characters; {IN_YAML}"])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def parse_change(change: str, example: str) -> tuple[str, Any]:
@@ -210,7 +257,7 @@ def parse_change(change: str, example: str) -> tuple[str, Any]:
     """
     key, _, text = change.partition("=")
     if not key or key == change:
-        raise ConfigError("--set", [f"{change!r} must look like {example}"])
+        raise ConfigError("--set", [f"'{change}' must look like {example}"])
     try:
         return key, parse_yaml("--set", text)
     except ConfigError as error:

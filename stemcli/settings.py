@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from model_zoo.errors import ConfigError, OutputError, UnknownNameError, UsageError, nearest
 from model_zoo.files import SETTINGS_VARIABLE, is_null_device, settings_file, staged
-from model_zoo.parsing import MOST_TOML, parse_toml, read_text, shortened, shown
-from model_zoo.shell import quoted
+from model_zoo.parsing import BACKSLASHES, MOST_TOML, parse_toml, read_text, shortened, shown
+from model_zoo.shell import is_in_single_quotes, quoted
 
 PREFIX = "STEM_"
 """Prefix of the environment variables."""
@@ -92,10 +92,7 @@ SETTINGS = {
 
 SEE = "stem config show"
 
-BACKSLASHES = (
-    r"write a path with single quotes, with \\ or with /, because \ has a meaning between double "
-    r"quotes: output = 'D:\Stems'"
-)
+IN_TOML = rf"{BACKSLASHES}: output = 'D:\Stems'"
 """Advice for paths of Windows in a settings file."""
 
 
@@ -188,7 +185,7 @@ def parse_toml_of(file: Path, text: str) -> dict[str, Any]:
         why = shortened(str(error), 200)
         advice = """correct it there (text has quotes: format = "flac"), or remove the file"""
         if "\\" in text:
-            advice += f"; {BACKSLASHES}"
+            advice += f"; {IN_TOML}"
         raise ConfigError(
             f"The settings in {file}", [f"the file is not valid TOML ({why}); {advice}"]
         ) from error
@@ -214,7 +211,7 @@ def _refuse_control_characters(value: Any) -> None:
     r"""Refuse what ``"C:\temp"`` is in TOML; raises ValueError."""
     texts = value if isinstance(value, list) else [value]
     if any(re.search(r"[\x00-\x1f\x7f]", text) for text in texts if isinstance(text, str)):
-        raise ValueError(f"holds control characters, found {shown(value)}; {BACKSLASHES}")
+        raise ValueError(f"holds control characters, found {shown(value)}; {IN_TOML}")
 
 
 def _typed(setting: Setting, value: Any) -> str | list[str]:
@@ -282,7 +279,10 @@ def _document(file: Path) -> Any:
 
 def _write(file: Path, document: Any) -> None:
     if is_null_device(file):
-        raise OutputError(f"{file} cannot hold settings. Set STEM_CONFIG to a file, or unset it")
+        raise OutputError(
+            f"{file} cannot hold settings. Set {SETTINGS_VARIABLE} to a file, or remove the"
+            " variable"
+        )
     with staged(file.resolve()) as temporary:  # a link to a file elsewhere stays a link
         temporary.write_text(document.as_string(), encoding="utf-8")
 
@@ -306,11 +306,14 @@ def split_list(text: str) -> list[str]:
 
 
 def tidy_variables(environment: MutableMapping[str, str]) -> None:
-    """Remove what ``set STEM_FORMAT="flac" `` in cmd leaves: spaces at the ends, and quotes."""
+    """Remove what ``set STEM_FORMAT="flac" `` in cmd leaves: spaces at the ends, and quotes.
+
+    Single quotes are removed on Windows only, where every other shell than cmd removes them.
+    """
     for name in [name for name in environment if name.startswith(PREFIX)]:
         text = environment[name].strip()
         is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
-        tidy = text[1:-1] if is_quoted else text
+        tidy = text[1:-1] if is_quoted or is_in_single_quotes(text) else text
         if tidy != environment[name]:
             environment[name] = tidy
 

@@ -119,13 +119,16 @@ class BatchReport:
     def write(self, path: Path) -> None:
         """Write CSV if the path ends in ``.csv``, else JSON.
 
+        CSV starts with a byte order mark, without which Excel does not read it as UTF-8.
+
         Raises:
             OutputError: the file cannot be written.
         """
         is_csv = path.suffix.lower() == ".csv"
         text = self.to_csv() if is_csv else json.dumps(self.to_dict(), indent=2) + "\n"
+        encoding = "utf-8-sig" if is_csv else "utf-8"
         with staged(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            temporary.write_text(text, encoding=encoding, errors="backslashreplace")
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for track in self.tracks:

@@ -21,7 +21,7 @@ import click
 
 from model_zoo.errors import UsageError, describe_error
 from model_zoo.option_names import command_line
-from model_zoo.shell import quoted
+from model_zoo.shell import misquoted, quoted
 from stemcli import version
 from stemcli.cli import other_tools
 from stemcli.cli.formatting import examples
@@ -80,11 +80,12 @@ class Stem(LazyGroup):
         """Keep the command line for :meth:`invoke`.
 
         Raises:
-            CommandMisused: an argument is empty.
+            CommandMisused: an argument is empty, or has quotes that cmd does not know.
         """
         ctx.meta[WORDS] = tuple(args)
         if not ctx.resilient_parsing:  # a shell completes a line before it is complete
             refuse_empty(args)
+            refuse_misquoted(args)
         try:
             return super().parse_args(ctx, other_tools.with_dashes(args))
         except click.NoSuchOption as error:
@@ -210,6 +211,16 @@ def refuse_empty(words: Sequence[str]) -> None:
             f"The argument after {before_empty[0]} is empty; is a shell variable not set? Give a"
             " value, or leave the argument out"
         )
+
+
+def refuse_misquoted(words: Sequence[str]) -> None:
+    """Refuse what is left of quotes that cmd and PowerShell read in another way.
+
+    Raises:
+        CommandMisused: an argument holds such a quote.
+    """
+    if problem := misquoted(words):
+        raise CommandMisused(problem)
 
 
 def _interrupted(*hints: object) -> click.exceptions.Exit:

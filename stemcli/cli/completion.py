@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
-from io import StringIO
-from pathlib import Path
+from io import StringIO, TextIOWrapper
+from pathlib import Path, PurePath
 
 import click
 from click.shell_completion import (
@@ -24,7 +26,6 @@ from click.shell_completion import (
 
 from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
-from model_zoo.shell import quoted
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
@@ -76,8 +77,7 @@ def command(shell: str | None, install: bool, console: Console) -> None:
     script = script_for(chosen)
     if not install:
         console.document({"shell": chosen, "script": script})
-        for line in script.splitlines():
-            console.result(line)
+        print_script(script, console)
         return
     done = PLACES[chosen]().install(script)
     console.document({"shell": chosen, "written": list(done)})
@@ -86,6 +86,14 @@ def command(shell: str | None, install: bool, console: Console) -> None:
     if not done:
         console.line("Everything is in place already.")
     console.line(PLACES[chosen]().next_step)
+
+
+def print_script(script: str, console: Console) -> None:
+    """Print a script; also on Windows its lines end with LF alone, as shells need them."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(newline="\n")
+    for line in script.splitlines():
+        console.result(line)
 
 
 def detect_shell(path: str) -> str:
@@ -166,9 +174,10 @@ class Place:
             OutputError: a file cannot be written.
         """
         changed = {}
-        if not self.script.is_file() or self.script.read_text("utf-8") != text:
+        content = text.encode()
+        if _content(self.script) != content:
             with staged(self.script) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_bytes(content)
             changed[str(self.script)] = "Wrote"
         if self.startup and add_line(self.startup, self.line):
             changed[str(self.startup)] = "Added a line to"
@@ -198,6 +207,11 @@ def add_line(file: Path, line: str) -> bool:
     return True
 
 
+def unix_word(path: PurePath) -> str:
+    """``path`` as one word for bash, zsh or fish, which on Windows take ``C:/Users/me`` too."""
+    return shlex.quote(path.as_posix())
+
+
 def bash_place() -> Place:
     """bash-completion loads scripts from a folder; without it, ~/.bashrc has to."""
     folder = os.environ.get("BASH_COMPLETION_USER_DIR") or data_home() / "bash-completion"
@@ -205,8 +219,9 @@ def bash_place() -> Place:
     rc = Path.home() / ".bashrc"
     if has_bash_completion(rc):
         return Place(script, "Open a new terminal to use it.")
-    line = f"[ ! -f {quoted(script)} ] || . {quoted(script)}  # completion of stem"
-    return Place(script, f"Open a new terminal to use it, or run: . {quoted(script)}", rc, line)
+    word = unix_word(script)
+    line = f"[ ! -f {word} ] || . {word}  # completion of stem"
+    return Place(script, f"Open a new terminal to use it, or run: . {word}", rc, line)
 
 
 SYSTEM_STARTUP = (Path("/etc/bash.bashrc"), Path("/etc/bashrc"))
@@ -232,7 +247,7 @@ def zsh_place() -> Place:
     script = data_home() / "zsh" / "site-functions" / f"_{PROGRAM}"
     rc = Path(os.environ.get("ZDOTDIR") or Path.home()) / ".zshrc"
     system = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }"
-    load = f"[[ ! -f {quoted(script)} ]] || source {quoted(script)}"
+    load = f"[[ ! -f {unix_word(script)} ]] || source {unix_word(script)}"
     line = f"{system}; {load}  # completion of stem"
     return Place(script, "Open a new terminal to use it, or run: exec zsh", rc, line)
 

@@ -92,7 +92,7 @@ def report(text: str) -> Path:
     """A file whose extension, ``.json`` or ``.csv``, selects the format."""
     path = Path(text)
     if path.suffix.lower() not in REPORTS:
-        raise BadParameter(f"{text!r} does not end in .json or .csv. Try e.g. report.csv")
+        raise BadParameter(f"'{text}' does not end in .json or .csv. Try e.g. report.csv")
     return path
 
 

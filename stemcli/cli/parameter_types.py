@@ -58,5 +58,5 @@ class FormatChoice(click.Choice[str]):
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> str:
         """Check the format."""
         if "{" in str(value):
-            self.fail(f"{value!r} is a template. Use --filename for it", param, ctx)
+            self.fail(f"'{value}' is a template. Use --filename for it", param, ctx)
         return super().convert(value, param, ctx)

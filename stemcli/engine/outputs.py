@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 import threading
 import unicodedata
@@ -315,12 +316,19 @@ def is_same_file(path: Path, song: Path) -> bool:
     return path_key(path) == path_key(song)
 
 
+IN_PERCENT_SIGNS = re.compile(r"%(\w+)%")
+"""Fields as foobar2000 and Mp3tag write them, and variables as cmd writes them."""
+
+
 def _field_mistakes(template: str) -> list[str]:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        return [f"{template!r} cannot be parsed ({error}); write {{{{ for a brace"]
+        return [f"'{template}' cannot be parsed ({error}); write {{{{ for a brace"]
     mistakes = []
+    for name in IN_PERCENT_SIGNS.findall(template):
+        if field := name if name in FIELDS else OTHER_FIELDS.get(name):
+            mistakes.append(f"%{name}% is not a field; fields are in braces: {{{field}}}")
     for _, field, spec, conversion in parts:
         if field in FIELDS and (spec or conversion):
             mistakes.append(f"{{{field}}} takes neither ':' nor '!'; write {{{field}}}")
@@ -338,7 +346,7 @@ def _path_mistakes(template: str) -> list[str]:
     if not path.name:
         return ["it is empty; write for example '{track}/{stem}.{ext}'"]
     if path.anchor or ".." in path.parts:
-        return [f"{template!r} leaves the output folder; set the folder with {option('output')}"]
+        return [f"'{template}' leaves the output folder; set the folder with {option('output')}"]
     return []
 
 

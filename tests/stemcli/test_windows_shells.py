@@ -30,7 +30,7 @@ from stemcli import process, streams
 from stemcli.audio import writer
 from stemcli.audio.formats import OutputFormat
 from stemcli.audio.info import require_file
-from stemcli.batch import library
+from stemcli.batch import library, patterns
 from stemcli.cli import completion, separate
 from stemcli.cli.app import stem
 from stemcli.engine.outputs import check_template
@@ -78,7 +78,7 @@ def test_patterns_of_songs(
     )
 
 
-@pytest.mark.parametrize("name", ["NUL", "nul", r"\\.\nul"])
+@pytest.mark.parametrize("name", ["NUL", "nul", "NUL:", "nul:", r"\\.\nul"])
 def test_the_null_device_holds_no_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not files.is_null_device(Path(name))
     assert files.is_null_device(Path(os.devnull))
@@ -86,6 +86,8 @@ def test_the_null_device_holds_no_settings(name: str, monkeypatch: pytest.Monkey
     assert files.is_null_device(Path(name))
     assert not files.is_null_device(Path("null"))
     assert read_settings(Path(name)) == {}
+    with pytest.raises(OutputError, match="Set STEM_CONFIG to a file, or remove the variable"):
+        write_setting(Path(name), "format", "flac")  # cmd has no command unset
 
 
 def test_the_null_device_is_a_terminal_with_a_code_page(
@@ -139,11 +141,11 @@ def test_the_recycle_bin_of_a_drive(tmp_path: Path) -> None:
 
 def test_patterns_with_backslashes(monkeypatch: pytest.MonkeyPatch, windows_os: Seen) -> None:
     path = Path("Live", "a.mp3")
-    assert not library.matches("Live\\*", path)
-    monkeypatch.setattr(library, "os", windows_os)
-    assert library.matches("Live\\*", path)
-    assert library.matches("live/*", path)
-    assert not library.matches("Studio\\*", path)
+    assert not patterns.matches("Live\\*", path)
+    monkeypatch.setattr(patterns, "os", windows_os)
+    assert patterns.matches("Live\\*", path)
+    assert patterns.matches("live/*", path)
+    assert not patterns.matches("Studio\\*", path)
 
 
 @pytest.mark.parametrize(

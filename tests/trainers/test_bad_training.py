@@ -13,8 +13,10 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from model_zoo.errors import DataError
+from model_zoo.errors import ConfigError, DataError
+from stemcli.cli.app import stem
 from tests.stemcli.cli.results import errors
 from tests.trainers.commands import (
     RATE,
@@ -36,6 +38,7 @@ from trainers.config import (
     StageRecipe,
 )
 from trainers.data.training_data import DataNeeds, check_data
+from trainers.recipes.loading import load_recipe
 
 BAD_DATA: dict[str, tuple[Damage, str]] = {
     "a missing stem": (
@@ -271,6 +274,39 @@ def test_new_names_of_renamed_keys_exist() -> None:
         names = {field.name for field in fields(kind)}
         assert set(kind.former_names.values()) <= names
         assert not set(kind.former_names) & names
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            r'"D:\Music\new"',
+            "not valid YAML: found unknown escape character 'M' while scanning a double-quoted"
+            " scalar (line 2, column 15); write a path with single quotes, with",
+        ),
+        (r'"D:\new\"', "found unexpected end of stream while scanning"),
+        (r'"D:\temp"', r"'D:\temp' holds control characters; write a path with single quotes"),
+    ],
+)
+def test_backslashes_in_recipes(tiny: Path, workdir: Path, line: str, message: str) -> None:
+    r"""In YAML, ``"\t"`` is a tab, and ``"\M"`` an error (YAML 1.2, section 5.7)."""
+    file = workdir / "bad.yaml"
+    file.write_text(f"data:\n  songs: [{line}]\n")
+    with pytest.raises(ConfigError) as error:
+        load_recipe("bad.yaml")
+    assert message in str(error.value)
+    assert r"folder: 'D:\Music'" in str(error.value)
+    assert str(error.value).count("line 2") == message.count("line 2")
+    assert "<unicode string>" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_recipes_in_another_encoding(tiny: Path, workdir: Path, encoding: str) -> None:
+    """PowerShell 5 writes UTF-16 with ``>``."""
+    (workdir / "bad.yaml").write_bytes("name: Müller".encode(encoding))
+    assert_error(train(recipe="bad.yaml"), 2, "it is not UTF-8 text; save it as UTF-8")
+    refused = CliRunner().invoke(stem, ["tune", "melrnn", "--space", "bad.yaml"])
+    assert_error(refused, 2, "it is not UTF-8 text; save it as UTF-8")
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,7 @@ def test_a_dry_run_trains_nothing(arguments: list[str], recordings: Path) -> Non
             "--export adds a model that separates, but denoising only pretrains one. Leave it out",
         ),
         (["--data", "nowhere"], "'nowhere' does not exist. Use a folder or a .csv file"),
+        (["--data", r"D:\Songs"], r"'D:\Songs' does not exist. Use a folder or a .csv file"),
         (["--layout", "heap"], "'heap' is not one of"),
         (["--precision", "int8"], "'int8' is not one of"),
         (["--seed", "-1"], "'-1' is not a whole number of at least 0"),

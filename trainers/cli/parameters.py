@@ -52,11 +52,11 @@ class SongsPath(click.ParamType[Path]):
         """Check that the argument exists and can hold songs."""
         path = Path(value)
         if not str(value) or not path.exists():
-            raise click.BadParameter(f"{value!r} does not exist. Use a folder or a {TABLE} file")
+            raise click.BadParameter(f"'{value}' does not exist. Use a folder or a {TABLE} file")
         if not path.is_dir() and path.suffix.lower() != TABLE:
             is_option = isinstance(param, click.Option)
             option = param.opts[0] if is_option and param else "stem data check"
-            raise click.BadParameter(f"{str(value)!r} {_what_instead(path, option)}")
+            raise click.BadParameter(f"'{value}' {_what_instead(path, option)}")
         return path
 
 

@@ -186,7 +186,8 @@ def write_results(evaluation: Evaluation, heading: Heading) -> Path:
     }
     for name, text in texts.items():
         with staged(output / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            # Excel reads CSV as UTF-8 only with a byte order mark.
+            temporary.write_text(text, encoding="utf-8-sig" if name == SONGS else "utf-8")
     pieces = [_piece(evaluation, song) for song in evaluation.excerpts.songs]
     report = Report(
         title=heading.title,

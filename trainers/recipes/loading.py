@@ -26,7 +26,13 @@ from model_zoo import registry
 from model_zoo.config import Config
 from model_zoo.discriminators.ensemble import EnsembleSpec
 from model_zoo.errors import ConfigError, UnknownNameError
-from model_zoo.parsing import parse_change, parse_yaml, read_text
+from model_zoo.parsing import (
+    NOT_UTF8,
+    parse_change,
+    parse_yaml,
+    read_text,
+    refuse_control_characters,
+)
 from model_zoo.separator import Separator
 from model_zoo.shell import quoted
 from model_zoo.weight_checks import ensemble_on_meta
@@ -86,11 +92,12 @@ def _read(name: str) -> dict[str, Any]:
         mistake = f"it cannot be read ({error.strerror}). Use a recipe file, or one of {names}"
         raise ConfigError(where, [mistake]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(where, [f"it is not a text file: {error}"]) from error
+        raise ConfigError(where, [NOT_UTF8]) from error
     except ValueError as error:
         raise ConfigError(where, [str(error)]) from error
     if not isinstance(values, dict):
         raise ConfigError(where, ["it must be a mapping of keys to values"])
+    refuse_control_characters(where, values)
     return values
 
 

@@ -56,7 +56,8 @@ def write_tables(trials: Trials, plan: Plan, folder: Path) -> None:
     keys = sorted({key for trial in ranked for key in trial.values})
     with (
         staged(folder / CSV) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
+        # Excel reads CSV as UTF-8 only with a byte order mark.
+        temporary.open("w", newline="", encoding="utf-8-sig") as file,
     ):
         writer = csv.writer(file)
         heads = [name for name in rows[0] if name not in ("values", "curve")] if rows else []

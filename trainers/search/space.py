@@ -19,7 +19,7 @@ import yaml
 
 from model_zoo import registry
 from model_zoo.errors import ConfigError
-from model_zoo.parsing import parse_yaml, read_text
+from model_zoo.parsing import NOT_UTF8, parse_yaml, read_text
 from trainers.config import Recipe
 from trainers.recipes.loading import check_recipe
 from trainers.search.parameters import Binding, Changes, Dimension, Param, Rounding, lookup
@@ -225,6 +225,8 @@ def space_text(architecture: str, file: str = "") -> str:
         return read_text(Path(file))
     except OSError as error:
         raise ConfigError(f"--space {file}", [f"it cannot be read ({error.strerror})"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--space {file}", [NOT_UTF8]) from error
     except ValueError as error:
         raise ConfigError(f"--space {file}", [f"it is not a short text: {error}"]) from error
 

@@ -56,7 +56,7 @@ def test_json_report_is_read_back(tmp_path: Path) -> None:
 
 def test_csv_report_is_read_back(tmp_path: Path) -> None:
     REPORT.write(tmp_path / "report.CSV")
-    with (tmp_path / "report.CSV").open(newline="") as file:
+    with (tmp_path / "report.CSV").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
     assert tuple(rows[0]) == CSV_COLUMNS
     files = ["out/a/v.wav | o/r.wav", "", "out/a/spectrograms.png"]
@@ -64,6 +64,17 @@ def test_csv_report_is_read_back(tmp_path: Path) -> None:
     assert [row[7] for row in rows[2:]] == ["", ""]
     assert rows[3][6] == "it ends early | it has no tags"
     assert rows[2][2] == 'it said "no"'
+
+
+def test_csv_report_for_excel(tmp_path: Path) -> None:
+    """Without the byte order mark EF BB BF, Excel reads CSV in the code page of the system."""
+    report = BatchReport((TrackReport("Björk.mp3", "done", "", {}),), 1.0)
+    for name in ("report.csv", "report.json"):
+        report.write(tmp_path / name)
+    written = (tmp_path / "report.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbfsong,outcome,")
+    assert "\nBjörk.mp3,done,".encode() in written.replace(b"\r\n", b"\n")
+    assert (tmp_path / "report.json").read_bytes().startswith(b"{")
 
 
 def test_an_undecodable_name_does_not_lose_the_report(tmp_path: Path) -> None:

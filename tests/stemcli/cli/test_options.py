@@ -75,6 +75,8 @@ def test_invalid_devices_are_refused(text: str) -> None:
 
 def test_reports_must_end_in_a_known_format() -> None:
     assert report("a.CSV") == Path("a.CSV")
+    with pytest.raises(BadParameter, match=r"'S3\\r\.xlsx' does not end in \.json or \.csv"):
+        report(r"S3\r.xlsx")
     with pytest.raises(BadParameter, match=r"does not end in \.json or \.csv"):
         report("a.txt")
 

@@ -50,8 +50,12 @@ def test_out_of_memory_halves_the_batch_and_retries() -> None:
 def test_one_item_that_does_not_fit_is_an_error() -> None:
     separator = Hungry()
     separator.room = 0
-    with pytest.raises(OutOfMemoryError, match="smaller segment, or device='cpu'"):
-        network(separator).separate(items(2), [0.0, 1.0])
+    runner = network(separator)
+    with pytest.raises(OutOfMemoryError, match=r"in the memory of cpu\. Try a smaller segment$"):
+        runner.separate(items(2), [0.0, 1.0])
+    runner._device = torch.device("mps")
+    with pytest.raises(OutOfMemoryError, match=r"of mps\. Try a smaller segment, or device='cpu'$"):
+        runner._shrink(1)
 
 
 def test_other_errors_do_not_count_as_out_of_memory() -> None:

@@ -148,6 +148,7 @@ def test_csv_mistakes_have_line_numbers(tmp_path: Path) -> None:
         ),
         ("song,mixture\n", "a column for each stem, e.g. song,vocals,drums, found song, mixture"),
         ("song;vocals\n", "columns are separated by semicolons: use commas"),
+        ("song\tvocals\na\tb\n", "columns are separated by tabs: use commas"),
         ("song,vocals,Vocals\n", "there is more than one column 'vocals'"),
         ("song,vocals,\n", "a column has no name"),
         ("song,vocals\n", "there is no song for training in the layout csv"),
@@ -161,7 +162,11 @@ def test_csv_files_without_songs_are_refused(tmp_path: Path, text: str, message:
 def test_csv_files_that_cannot_be_read(tmp_path: Path) -> None:
     csv_file = table(tmp_path, "")
     csv_file.write_bytes(b"song,vocals\nM\xfcller,1.wav\n")
-    with pytest.raises(DataError, match=r"songs\.csv: it is not UTF-8 text"):
+    refused = r"songs\.csv: it is not UTF-8 text\. Save it as UTF-8; in Excel, with .* CSV UTF-8"
+    with pytest.raises(DataError, match=refused):
+        survey(recipe(), csv_file, STEMS)
+    csv_file.write_bytes("song,vocals\na,1.wav\n".encode("utf-16"))
+    with pytest.raises(DataError, match=refused):
         survey(recipe(), csv_file, STEMS)
     csv_file.write_text('song,vocals\na,"' + 200_000 * "x")
     with pytest.raises(DataError, match=r"songs\.csv: line 2 is not CSV \(field larger"):

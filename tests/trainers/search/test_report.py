@@ -58,7 +58,8 @@ def test_tables_list_all_trials(tmp_path: Path) -> None:
         (3, "failed", None, 0),
     ]
     assert rows[0]["values"] == TRIALS.by_number[4].values
-    with (tmp_path / "trials.csv").open(newline="") as file:
+    assert (tmp_path / "trials.csv").read_bytes().startswith(b"\xef\xbb\xbfrank,")  # for Excel
+    with (tmp_path / "trials.csv").open(newline="", encoding="utf-8-sig") as file:
         table = [*csv.DictReader(file)]
     assert [row["trial"] for row in table] == ["4", "1", "2", "3"]
     lr = TRIALS.by_number[1].values["optimizer.lr"]

@@ -87,6 +87,12 @@ def is_table(file: Path) -> bool:
         return False
 
 
+NOT_UTF8 = (
+    "it is not UTF-8 text. Save it as UTF-8; in Excel, with the file type CSV UTF-8"
+    " (Comma delimited)"
+)
+
+
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Return non-empty rows with their last line numbers.
 
@@ -97,7 +103,7 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
             reader = csv.reader(lines)
             return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except UnicodeDecodeError as error:
-        raise DataError(str(file), [f"it is not UTF-8 text ({error.reason})"]) from error
+        raise DataError(str(file), [NOT_UTF8]) from error
     except csv.Error as error:
         raise DataError(str(file), [f"line {reader.line_num} is not CSV ({error})"]) from error
 
@@ -105,6 +111,8 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
 def _header_mistakes(columns: list[str], header: list[str]) -> list[str]:
     if len(columns) == 1 and ";" in columns[0]:
         return ["columns are separated by semicolons: use commas"]
+    if len(columns) == 1 and "\t" in columns[0]:
+        return ["columns are separated by tabs: use commas"]
     stems = [name for name in columns if name not in (SONG, MIXTURE, SPLIT, "")]
     twice = [name for name, count in Counter(columns).items() if count > 1]
     found = f"found {', '.join(header) or 'nothing'}"
