@@ -276,7 +276,7 @@ def _missing(path: Path) -> str:
         scheme, rest = address.groups()
         if scheme == "file:/":
             return f"{scheme}//{rest.lstrip('/')} is a URL. Use the path /{rest.lstrip('/')}"
-        in_shell = f"{path} is no complete URL. Write it with two slashes: {scheme}/{rest}"
+        in_shell = f"{path} is not a complete URL. Write it with two slashes: {scheme}/{rest}"
         in_python = f"{scheme}/{rest} is a URL. Use it as a string, not as a Path"
         return shell_or_python(in_shell, in_python)
     return f"There is no file {path}: {_why_missing(path)}"
@@ -285,8 +285,8 @@ def _missing(path: Path) -> str:
 def _why_missing(path: Path) -> str:
     if is_in_single_quotes(str(path)) or is_in_single_quotes(path.name):
         return SINGLE_QUOTES
-    if set("*?") & {*str(path)}:
-        return "patterns are expanded without quotes only"
+    if os.name != "nt" and set("*?") & {*str(path)}:  # on Windows, stem separate expands it
+        return "type a pattern without quotes, so that the shell expands it"
     near = _sibling(path)
     return f"did you mean {near!r}?" if near else "check the name and the folder."
 

@@ -95,11 +95,11 @@ PATHS = {
     "missing": ("sonng.wav", 1, r"no file sonng\.wav: did you mean 'song.wav'\?"),
     "folder": ("in", 2, "in is a folder. Try: stem batch .* in$"),
     "folder named like a song": ("x.wav", 2, r"x\.wav is a folder. Try: stem batch .* x\.wav$"),
-    "pattern in quotes": ("so*.wav", 1, r"no file so\*\.wav: patterns are expanded without quotes"),
+    "pattern in quotes": ("so*.wav", 1, r"no file so\*\.wav: type a pattern without quotes"),
     "address with one slash": (
         "https:/127.0.0.1:1/a.mp3",
         1,
-        r"is no complete URL\. Write it with two slashes: https://127\.0\.0\.1:1/a\.mp3",
+        r"is not a complete URL\. Write it with two slashes: https://127\.0\.0\.1:1/a\.mp3",
     ),
     "below a song": ("song.wav/x.wav", 1, r"no file song\.wav/x\.wav: check the name"),
     "address": (
