@@ -139,7 +139,7 @@ def test_silent_data_is_refused(recordings: Path, recipe: Recipe) -> None:
     variant = with_data(with_objective(recipe, "denoising"), validation_fraction=0)
     assert open_data(variant, recordings / "songs", (), (), RATE).songs == 2
     (recordings / "songs" / "two" / "flute.wav").unlink()
-    with pytest.raises(DataError, match=r"every song is silent\. Choose other songs with --data"):
+    with pytest.raises(DataError, match="every song is silent: choose other songs"):
         open_data(variant, recordings / "songs", (), (), RATE)
 
 
