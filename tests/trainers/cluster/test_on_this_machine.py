@@ -127,6 +127,7 @@ def test_signals_save_and_another_number_of_workers_resumes(
     assert again.process.returncode == 0, again.error
 
 
+@pytest.mark.slow  # test_hosts loses a whole host
 def test_a_killed_worker_is_replaced(tiny: Path) -> None:
     """The new worker resumes from the last checkpoint, which is at most five steps old."""
     arguments = ("--recipe", "tiny.yaml", "--data", "songs", "-o", "run", "--workers", "2")
