@@ -232,7 +232,7 @@ def refusal_of_all() -> str:
     """
     from stemcli.engine.checks import check_request, known_outputs
     from stemcli.engine.device import resolve_device
-    from stemcli.engine.outputs import plan_outputs
+    from stemcli.engine.planned import plan_files
 
     try:
         context = SEPARATION.make_context("batch", ["."], click.get_current_context())
@@ -242,14 +242,8 @@ def refusal_of_all() -> str:
         try:
             options, _ = split_options(context.params)
             check_request(options)
-            plan_outputs(
-                Path("song.wav"),
-                known_outputs(options),
-                template=options.filename,
-                folder=Path(options.output),
-                extension=options.output_format().extension,
-                model="model",
-            )
+            folder, stems = Path(options.output), known_outputs(options)
+            plan_files(Path("song.wav"), stems, options, folder=folder, model="model")
             with errors_about("device"):
                 resolve_device(options.device)
         except click.UsageError as error:
