@@ -36,6 +36,8 @@ RATE = 16_000
 
 SETS = [word for change in changes("melrnn") for word in ("--set", change)]
 TINY = ("-m", "tiny.safetensors", "--segment", "0.5")
+SONG = "songs/song_001"
+"""A folder of stems; BSSEval takes seconds for each song."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ ROWS = {
     ),
     "data render": Row(("toy", "--songs", "1", "--seconds", "1"), ("toy/song_001/vocals.wav",)),
     "data check": Row(("songs",)),
-    "eval folder": Row(("songs", "songs", "-o", "made"), ("made/report.html",)),
+    "eval folder": Row((SONG, SONG, "-o", "made"), ("made/report.html",)),
     "eval musdb": Row(
         ("--root", "hq", *TINY, "-o", "made", "--no-oracles"),
         ("made/report.html",),
@@ -183,7 +185,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("STEM_HOME", str(place / "zoo"))
         install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
         patch.chdir(place)
-        args = ["eval", "folder", "songs", "songs", "-o", "scores", "--listen", "0"]
+        args = ["eval", "folder", SONG, SONG, "-o", "scores", "--listen", "0"]
         assert CliRunner().invoke(stem, args).exit_code == 0
     for name, code in {"nameless": HIDES_NAMES, "crowded": HAS_NO_ROOM}.items():
         (place / name).mkdir()

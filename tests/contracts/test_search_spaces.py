@@ -23,7 +23,7 @@ NEEDED = {"width", "depth", "stft", "learning_rate", "loss_weights", "augmentati
 PARTS = {"num_heads": "heads", "num_groups": "groups"}
 """Optional parts of an architecture, and the category each requires."""
 
-DRAWS = 24
+DRAWS = 8
 SMALLEST, LARGEST = 1 / 12, 12
 """Limits of the parameter count, relative to the recipe."""
 

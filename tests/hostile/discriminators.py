@@ -51,8 +51,15 @@ SPECS: dict[str, dict[str, Any]] = {
     "named 10,000 times": {"names": ["multi_frequency"] * 10_000},
     "named by a megabyte": {"names": ["x" * 10**6]},
 }
+FAST = ("of 10^13 channels", "with a window of -1", "of another size", "named by a megabyte")
 DISCRIMINATORS = [
-    Row(f"discriminators {kind}", partial(perceptual, **changes), TRAIN, "discriminator")
+    Row(
+        f"discriminators {kind}",
+        partial(perceptual, **changes),
+        TRAIN,
+        "discriminator",
+        slow=kind not in FAST,
+    )
     for kind, changes in SPECS.items()
 ] + [
     Row(

@@ -126,6 +126,7 @@ def test_codes_are_learned(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.M
     assert usage.perplexity > 4
 
 
+@pytest.mark.slow
 def test_a_pretrained_network_needs_fewer_steps_to_separate(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
