@@ -27,6 +27,7 @@ from model_zoo.axes import MonoWave, Stems, Wave
 from model_zoo.blocks.auxiliary import HasAuxiliaryLoss
 from model_zoo.blocks.spectral import Fourier
 from model_zoo.config import Config, broken
+from model_zoo.grids import Grid, Level
 
 S = TypeVar("S", bound="Separator")
 
@@ -55,8 +56,11 @@ class Separator(nn.Module):
         small_options: options of a network that runs in milliseconds. The recipe ``tune-NAME`` is
             made from them where no file of that name exists.
         auxiliary_loss_names: names of the losses that :meth:`auxiliary_losses` returns.
-        needs_peak_level: whether a song must be scaled to a peak of 1 as a whole before its chunks
-            are separated; the caller scales the stems back.
+        grid: how a song is cut into chunks and how these are joined.
+        level: what a song as a whole is brought to before its chunks are separated; the caller
+            brings the stems back.
+        adds_up: whether what the stems lack to the mixture may be spread over them. Stems of public
+            networks stay as their authors' programs give them.
         weight_independent_options: options that may differ when a network starts from the weights
             of another: no tensor depends on them, except for rows that belong to one of ``stems``.
         needs_float32: whether bfloat16 is too coarse: it leaves less than 40 dB between the output
@@ -76,7 +80,9 @@ class Separator(nn.Module):
     documented_parameters: ClassVar[int]
     small_options: ClassVar[Mapping[str, Any]]
     auxiliary_loss_names: ClassVar[tuple[str, ...]] = ()
-    needs_peak_level: ClassVar[bool] = False
+    grid: ClassVar[Grid] = "centered"
+    level: ClassVar[Level] = "any"
+    adds_up: ClassVar[bool] = True
     weight_independent_options: ClassVar[tuple[str, ...]] = ("segment", "stems")
     needs_float32: ClassVar[bool] = False
     prefers_channels_last: ClassVar[bool] = False

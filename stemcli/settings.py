@@ -79,6 +79,7 @@ SETTINGS = {
         Setting("overwrite", "true or false", "replace existing stems"),
         Setting("overlap", "number", "fraction of a chunk that overlaps the next", "the model's"),
         Setting("segment", "text", "length of a chunk, in seconds", "the model's"),
+        Setting("grid", "text", "how a song is cut into chunks: model or centered"),
         Setting("shifts", "whole number", "shifted separations to average"),
         Setting("seed", "whole number", "seed of all random choices"),
         Setting("device", "text", "device to run on; also for train, tune and eval"),

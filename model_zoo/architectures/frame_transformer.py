@@ -5,7 +5,7 @@ Every level has transformers between frames; from one level to the next the bins
 channels multiplied.
 
 Two things differ from the original. It divides the magnitudes of a song by their maximum. Here the
-song is scaled to a peak of 1 beforehand (``needs_peak_level``), and magnitudes are divided by that
+song is scaled to a peak of 1 beforehand (``level``), and magnitudes are divided by that
 of a sine with this peak, which needs no pass over the spectrogram of the whole song. And the
 original compares values between 0.5 and 1 with an angle between -1 and 1; here the network's range
 is that of the angle.
@@ -299,7 +299,7 @@ class FrameTransformerSeparator(SpectralSeparator):
     )
     documented_parameters = 357_493_618
     small_options = SMALL
-    needs_peak_level = True
+    level = "peak"
     weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -345,7 +345,7 @@ class PhasePredictorSeparator(SpectralSeparator):
     small_options = SMALL
     role = "phase"
     needs_float32 = True
-    needs_peak_level = True
+    level = "peak"
     weight_independent_options = (*SpectralSeparator.weight_independent_options, "dropout")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

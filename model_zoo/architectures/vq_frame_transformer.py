@@ -143,7 +143,7 @@ class VQFrameTransformerSeparator(SpectralSeparator):
     small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "num_embeddings": 16}
     role = "codes"
     needs_float32 = True
-    needs_peak_level = True
+    level = "peak"
     auxiliary_loss_names = ("codebook", "commitment")
     weight_independent_options = (
         *SpectralSeparator.weight_independent_options,

@@ -33,6 +33,7 @@ from model_zoo.files import (
     settings_file,
     sha256,
 )
+from model_zoo.grids import Grid, Level
 from model_zoo.option_names import convert_command
 from model_zoo.parsing import read_toml, shortened
 from model_zoo.shell import quoted
@@ -120,6 +121,8 @@ class Card(Config):
         sha256: SHA-256 of that file, in lower-case hexadecimal.
         parameters: number of trainable parameters.
         overlap: default overlap of chunks, as a fraction of a chunk.
+        grid: how a song is cut into chunks and how these are joined; the architecture's if None.
+        level: what a whole song is brought to before that; the architecture's if None.
         scores: measured separation quality.
         speeds: measured speed and memory.
     """
@@ -144,6 +147,8 @@ class Card(Config):
     sha256: str = ""
     parameters: int = 0
     overlap: float = 0.25
+    grid: Grid | None = None
+    level: Level | None = None
     scores: tuple[CardScore, ...] = ()
     speeds: tuple[SpeedRecord, ...] = ()
 
@@ -174,7 +179,8 @@ class Card(Config):
 
     def to_toml(self) -> str:
         """TOML text for :meth:`from_toml`."""
-        return parsing.dumps(self.to_dict())
+        values = {key: value for key, value in self.to_dict().items() if value is not None}
+        return parsing.dumps(values)
 
     @classmethod
     def from_toml(cls, path: Path) -> Card:

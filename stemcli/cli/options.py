@@ -145,6 +145,8 @@ MODEL = (
     ),
 )
 
+GRIDS = ("model", "centered")
+
 QUALITY = (
     click.option(
         "--overlap",
@@ -158,6 +160,14 @@ QUALITY = (
         type=seconds,
         metavar="TIME",
         help="Length of a chunk; shorter needs less memory.  [default: the model's]",
+    ),
+    click.option(
+        "--grid",
+        type=click.Choice(GRIDS),
+        default="model",
+        show_default=True,
+        help="How a song is cut into chunks: as the authors of the model do, or with context on"
+        " both sides of every chunk (centered).",
     ),
     click.option(
         "--shifts",
@@ -212,7 +222,7 @@ JOBS = click.option(
     " cores.",
 )
 
-NETWORK = ("overlap", "segment", "shifts", "seed", "device", "precision", "batch_size")
+NETWORK = ("overlap", "segment", "grid", "shifts", "seed", "device", "precision", "batch_size")
 
 CUT = (
     click.option(

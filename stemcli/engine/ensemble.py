@@ -16,11 +16,13 @@ from model_zoo import registry
 from model_zoo.catalogue.cards import cards
 from model_zoo.catalogue.unknown import unknown_stem
 from model_zoo.errors import ConfigError, errors_about
+from model_zoo.grids import Level
 from model_zoo.option_names import subject
+from stemcli.engine.chunks import ChunkPlan, plan_chunks
 from stemcli.engine.device import Precision, resolve_precision
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
-from stemcli.engine.overlap_add import Block, ChunkPlan, plan_chunks
+from stemcli.engine.overlap_add import Block
 from stemcli.engine.runner import ModelRunner
 
 BACKING = ("instrumental", "accompaniment", "no_vocals")
@@ -155,22 +157,26 @@ class EnsembleMember:
     Attributes:
         runner: the network on its device.
         plan: how the song is cut into chunks.
-        needs_peak_level: whether the network needs the song scaled to a peak of 1.
+        level: level of the whole song that the network needs.
         residual: whether the mixture minus the stems is an output too.
+        adds_up: whether what the stems lack to the mixture is spread over them.
         shared: indices of the outputs that all members have.
         precision: numeric precision of the network.
     """
 
     runner: ModelRunner
     plan: ChunkPlan
-    needs_peak_level: bool
+    level: Level
     residual: bool
+    adds_up: bool
     shared: tuple[int, ...]
     precision: Precision
 
     def outputs(self, stems: Block, mixture: Block) -> Block:
-        """The shared outputs, from a full set that adds up to the mixture."""
-        return complete(stems, mixture, residual=self.residual)[:, list(self.shared)]
+        """The shared outputs, from a full set; it adds up to the mixture where it should."""
+        if self.residual or self.adds_up:
+            stems = complete(stems, mixture, residual=self.residual)
+        return stems[:, list(self.shared)]
 
 
 @dataclass(frozen=True)
@@ -199,9 +205,9 @@ class Ensemble:
         return (*self.members, *((self.phase,) if self.phase else ()))
 
     @property
-    def needs_peak_level(self) -> bool:
-        """Whether any network needs the peak of the whole song."""
-        return any(member.needs_peak_level for member in self.all)
+    def needs_level(self) -> bool:
+        """Whether any network needs the level of the whole song."""
+        return any(member.level != "any" for member in self.all)
 
     def outputs(self, estimates: Sequence[Block], mixture: Block) -> Block:
         """The selected outputs ``(frames, output, channel)``: the mean over the members.
@@ -249,8 +255,15 @@ def assemble(
         network = ModelRunner(separator, device, precision, largest=items)
         indices = tuple(model.outputs.index(stem) for stem in outputs)
         plan = _plan(model, options)
-        needs_peak, residual = separator.needs_peak_level, bool(model.residual)
-        return EnsembleMember(network, plan, needs_peak, residual, indices, precision)
+        return EnsembleMember(
+            network,
+            plan,
+            level=model.level,
+            residual=bool(model.residual),
+            adds_up=separator.adds_up,
+            shared=indices,
+            precision=precision,
+        )
 
     members = tuple(member(model, shared) for model in models)
     phase = member(phase_model, phase_model.outputs) if phase_model else None
@@ -262,4 +275,5 @@ def _plan(model: LoadedModel, options: Options) -> ChunkPlan:
     network = model.separator
     length = round(options.segment * network.sample_rate) if options.segment else network.segment
     overlap = model.overlap if options.overlap is None else options.overlap
-    return plan_chunks(length, overlap, options.shifts, options.seed)
+    grid = model.grid if options.grid == "model" else options.grid
+    return plan_chunks(length, overlap, options.shifts, options.seed, grid)

@@ -13,6 +13,7 @@ from model_zoo.catalogue.names import is_path
 from model_zoo.catalogue.resolve import resolve_weights
 from model_zoo.errors import UsageError
 from model_zoo.files import sha256
+from model_zoo.grids import Grid, Level
 from model_zoo.option_names import setting, subject
 from model_zoo.separator import Role, Separator
 
@@ -38,7 +39,14 @@ def load_model(name: str) -> LoadedModel:
         return LoadedModel(called, weights.build(path, content), residual, sha256=sha256(path))
     card = find(name)
     return LoadedModel(
-        name, resolve.load(path), card.residual, card.overlap, card.sha256, card.better
+        name,
+        resolve.load(path),
+        card.residual,
+        card.overlap,
+        card.sha256,
+        card.better,
+        card.grid,
+        card.level,
     )
 
 
@@ -97,6 +105,8 @@ class LoadedModel:
         overlap: recommended overlap, as a fraction of a chunk.
         sha256: checksum of the weights file.
         better: names of models that separate most songs better.
+        own_grid: grid of chunks on the card; None if the card does not say.
+        own_level: level on the card; None if the card does not say.
     """
 
     name: str
@@ -105,6 +115,18 @@ class LoadedModel:
     overlap: float = 0.25
     sha256: str = ""
     better: tuple[str, ...] = ()
+    own_grid: Grid | None = None
+    own_level: Level | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """How a song is cut into chunks: as the card says, else as the architecture does."""
+        return self.own_grid or self.separator.grid
+
+    @property
+    def level(self) -> Level:
+        """Level of a whole song that the network needs, by the card or else the architecture."""
+        return self.own_level or self.separator.level
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ FORMAT_FIELDS = frozenset({"format", "depth", "bitrate", "quality", "clip_mode"}
 Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 Depth = Literal["auto", "16", "24", "32f"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+GridName = Literal["model", "centered"]
 ClipMode = Literal["rescale", "clamp", "none"]
 Existing = Literal["refuse", "skip", "overwrite"]
 Name = str | os.PathLike[str]
@@ -54,6 +55,7 @@ class OptionFields(TypedDict, total=False):
     overlap: float | None
     segment: float | None
     shifts: int
+    grid: GridName
     seed: int
     batch_size: int
     device: str | torch.device
@@ -120,6 +122,8 @@ class Options(Config):
         two_stems: keep this stem and the rest of the mixture; off if empty.
         overlap: fraction of a chunk that overlaps the next one; the model's if None.
         segment: length of a chunk in seconds; the model's if None.
+        grid: how a song is cut into chunks and how these are joined: as the authors of the model do
+            (``model``), or with real context around every chunk (``centered``).
         shifts: number of chunk grids whose estimates are averaged; multiplies the work.
         seed: seed of the random offsets of those grids.
         batch_size: chunks per forward pass; 0 chooses by the device.
@@ -149,6 +153,7 @@ class Options(Config):
     two_stems: str = ""
     overlap: float | None = None
     segment: float | None = None
+    grid: GridName = "model"
     shifts: int = 1
     seed: int = 0
     batch_size: int = 0

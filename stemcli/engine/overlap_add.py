@@ -1,20 +1,7 @@
-"""Chunk plan, channel folding and weighted overlap-add.
+"""Channel folding and weighted overlap-add.
 
 Songs are never downmixed: channels are grouped into items of the network's width, and every channel
 gets its own estimate back.
-
-A chunk plan depends on lengths only, not on audio. Two grids with different offsets::
-
-    song                 |----------------------------------|
-    chunks     [  .======.  ]
-                      [  .======.  ]
-                           [  .======.  ]   ...                    offset 0
-           [  .======.  ]
-                  [  .======.  ]            ...                    offset 4
-
-``=`` is the core of a chunk, one hop long; ``.`` is the context on both sides. The cores of one
-grid tile the song, so every sample lies in a core and has real context on both sides; only beyond
-the ends of the song is the context synthetic, by reflection.
 
 Allen & Rabiner, "A unified approach to short-time Fourier analysis and synthesis" (1977), with the
 network in place of the spectral modification. Each output sample is the mean of all chunks that
@@ -23,17 +10,14 @@ cover it, weighted by the window, so an identity network returns the song.
 
 from __future__ import annotations
 
-import heapq
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError
 from model_zoo.option_names import option
+from stemcli.engine.chunks import SILENT, ChunkCut, ChunkPlan, Positions
 from stemcli.engine.runner import ModelRunner
 
 Block = NDArray[np.float32]
@@ -72,14 +56,21 @@ class SlidingBuffer:
         """
         block = block[max(0, -position) :]
         first = max(0, position) - self.start
-        missing = first + len(block) - len(self._kept)
-        if missing > 0:
-            self.append(np.zeros((missing, *block.shape[1:]), np.float32))
+        self.extend(self.start + first + len(block))
         self._kept[first : first + len(block)] += block
 
-    def at(self, positions: NDArray[np.int64]) -> Block:
-        """The frames at these absolute positions."""
-        return self._kept[positions - self.start]
+    def extend(self, position: int) -> None:
+        """Append zeros up to ``position``."""
+        if position > self.end:
+            shape = (position - self.end, *self._kept.shape[1:])
+            self.append(np.zeros(shape, np.float32))
+
+    def at(self, positions: Positions) -> Block:
+        """The frames at these absolute positions, zeros where a position is ``SILENT``."""
+        is_silent = positions == SILENT
+        frames = self._kept[np.where(is_silent, 0, positions - self.start)]
+        frames[is_silent] = 0
+        return frames
 
     def drop_before(self, position: int) -> None:
         """Remove all frames before ``position``."""
@@ -135,87 +126,6 @@ def unfold(items: NDArray[np.float32], groups: Groups) -> NDArray[np.float32]:
     return np.stack(channels).transpose(2, 1, 0)
 
 
-@dataclass(frozen=True)
-class ChunkPlan:
-    """A plan of overlapping chunks, in samples at the rate of the network.
-
-    Attributes:
-        length: of one chunk.
-        hop: from one chunk to the next in the same grid.
-        offsets: shift of each grid to the left; the first is 0.
-    """
-
-    length: int
-    hop: int
-    offsets: tuple[int, ...] = (0,)
-
-    @property
-    def context(self) -> int:
-        """Samples before the core of a chunk; after the core there are as many or one more."""
-        return (self.length - self.hop) // 2
-
-    def starts(self) -> Iterator[int]:
-        """First samples of all chunks of all grids in ascending order, infinitely many."""
-        return heapq.merge(*(count(-self.context - offset, self.hop) for offset in self.offsets))
-
-    def covers(self, start: int, song: int) -> bool:
-        """Whether the core of the chunk at ``start`` begins before a song of that length ends."""
-        return start + self.context < song
-
-    def is_complete(self, start: int, received: int) -> bool:
-        """Whether the chunk at ``start`` can be cut before the end of the song is known.
-
-        This needs the last sample of the chunk, and the samples that its part before the song
-        reflects.
-        """
-        return received >= max(start + self.length, 1 - start)
-
-    def oldest(self, start: int) -> int:
-        """The first sample that the chunk at ``start`` and later chunks can still need.
-
-        A chunk that extends past the end reflects samples from before its own start, but at most a
-        hop before it, because its core begins inside the song.
-        """
-        return max(0, start - self.hop)
-
-
-def plan_chunks(length: int, overlap: float, shifts: int = 1, seed: int = 0) -> ChunkPlan:
-    """Plan ``shifts`` grids of chunks that overlap the next chunk by a fraction of their length.
-
-    All grids but the first are shifted by a random part of a hop, reproducible by the seed.
-
-    Args:
-        length: samples of one chunk.
-        overlap: at least 0 and below 1.
-        shifts: number of grids.
-        seed: of the random offsets.
-    """
-    hop = max(1, length - round(length * overlap))
-    generator = random.Random(seed)
-    return ChunkPlan(length, hop, (0, *(generator.randrange(hop) for _ in range(shifts - 1))))
-
-
-def window(length: int) -> NDArray[np.float32]:
-    """Weight of each sample of a chunk: a Hann window sampled between its zeros, so never 0.
-
-    The middle of a chunk, where the network has the most context, has the largest weight.
-    """
-    return (np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2).astype(np.float32)
-
-
-def reflect(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Map positions into a song of ``length`` samples by reflection at its first and last sample.
-
-    The edge samples are not repeated (3 2 1 | 0 1 2 3); positions beyond a reflection are
-    reflected again.
-    """
-    if length == 1:
-        return np.zeros_like(positions)
-    period = 2 * (length - 1)
-    folded = np.abs(positions) % period
-    return np.minimum(folded, period - folded)
-
-
 class OverlapAdd:
     """Runs one network over a stream in overlapping chunks.
 
@@ -229,13 +139,12 @@ class OverlapAdd:
     ) -> None:
         self._network, self._plan, self._batch = network, plan, batch
         self._groups = deal(channels, network.channels)
-        self._window = window(plan.length)
         self._song = SlidingBuffer(channels)
         self._sum = SlidingBuffer(len(network.stems), channels)
         self._weight = SlidingBuffer()
-        self._starts = plan.starts()
-        self._next = next(self._starts)
-        self._waiting: list[tuple[int, Block]] = []
+        self._starts: Iterator[int] = iter(())
+        self._next, self._has_begun = 0, False
+        self._waiting: list[tuple[ChunkCut, Block]] = []
 
     @property
     def buffered(self) -> int:
@@ -245,20 +154,32 @@ class OverlapAdd:
     def push(self, block: Block) -> Block:
         """Take the next frames of the mixture and return the stem frames that are final."""
         self._song.append(block)
+        if not self._begin(ended=False):
+            return self._take(0)
         while self._plan.is_complete(self._next, self._song.end):
             self._cut()
-        return self._take(self._waiting[0][0] if self._waiting else self._next)
+        return self._take(self._waiting[0][0].first if self._waiting else self._next)
 
     def finish(self) -> Block:
         """Return the remaining frames; in total as many as were pushed."""
+        self._begin(ended=True)
         while self._plan.covers(self._next, self._song.end):
             self._cut()
         self._run()
         return self._take(self._song.end)
 
+    def _begin(self, *, ended: bool) -> bool:
+        """Begin with the first chunk, if enough of the song is known to place it."""
+        if not self._has_begun and (plan := self._plan.resolve(self._song.end, ended)):
+            self._plan, self._starts, self._has_begun = plan, plan.starts(), True
+            self._next = next(self._starts)
+        return self._has_begun
+
     def _cut(self) -> None:
-        positions = np.arange(self._next, self._next + self._plan.length)
-        self._waiting.append((self._next, self._song.at(reflect(positions, self._song.end))))
+        chunk = self._plan.cut(self._next, self._song.end)
+        if self._waiting and len(self._waiting[0][0].sources) != len(chunk.sources):
+            self._run()
+        self._waiting.append((chunk, self._song.at(chunk.sources)))
         self._next = next(self._starts)
         self._song.drop_before(self._plan.oldest(self._next))
         if len(self._waiting) == self._batch:
@@ -267,16 +188,27 @@ class OverlapAdd:
     def _run(self) -> None:
         if not self._waiting:
             return
-        items = np.concatenate([fold(chunk, self._groups) for _, chunk in self._waiting])
-        starts = [start for start, _ in self._waiting]
+        items = np.concatenate([fold(samples, self._groups) for _, samples in self._waiting])
+        chunks = [chunk for chunk, _ in self._waiting]
+        starts = [chunk.first for chunk in chunks]
         times = np.repeat(starts, len(self._groups)) / self._network.sample_rate
         estimates = self._network.separate(items, times.tolist())
-        for start, estimate in zip(starts, np.split(estimates, len(starts)), strict=True):
-            weighted = unfold(estimate, self._groups) * self._window[:, None, None]
-            self._sum.add(start, weighted)
-            self._weight.add(start, self._window)
+        for chunk, estimate in zip(chunks, np.split(estimates, len(chunks)), strict=True):
+            self._add(chunk, unfold(estimate, self._groups))
         self._waiting.clear()
+
+    def _add(self, chunk: ChunkCut, stems: Block) -> None:
+        counted = np.flatnonzero(chunk.weights)
+        if not len(counted):
+            return
+        part = slice(counted[0], counted[-1] + 1)
+        weights, first = chunk.weights[part], chunk.first + int(counted[0])
+        self._sum.add(first, stems[part] * weights[:, None, None])
+        self._weight.add(first, weights)
 
     def _take(self, final: int) -> Block:
         frames = max(0, final - self._sum.start)
-        return self._sum.take(frames) / self._weight.take(frames)[:, None, None]
+        for buffer in (self._sum, self._weight):  # the last samples may have no weight
+            buffer.extend(final)
+        total, weight = self._sum.take(frames), self._weight.take(frames)[:, None, None]
+        return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)

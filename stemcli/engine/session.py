@@ -65,7 +65,7 @@ ELSEWHERE = frozenset(
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
 PHASE = "phase_model"
-LATER = frozenset({PHASE, "track"})
+LATER = frozenset({PHASE, "track", "grid"})
 """Options that :attr:`Session.settings` holds only if they are set.
 
 Journals from before these options existed therefore still match.
@@ -197,7 +197,8 @@ class Session:
         kept = {key: chosen[key] for key in chosen if key not in ELSEWHERE | LATER}
         phase = {PHASE: [self._phase.name, self._phase.sha256]} if self._phase else {}
         track = {"track": self.options.track} if self.options.track else {}
-        return {**kept, "model": models, **phase, **track}
+        grid = {"grid": self.options.grid} if self.options.grid != "model" else {}
+        return {**kept, "model": models, **phase, **track, **grid}
 
     def separate_file(
         self,
@@ -352,7 +353,7 @@ class Session:
                 ready=request.ready,
                 interrupted=call.interrupted,
                 sent_notices=self._sent_notices,
-                needs_peak_level=networks.needs_peak_level,
+                needs_level=networks.needs_level,
                 picture=planned.picture,
             ).run()
 

@@ -20,6 +20,7 @@ from stemcli.audio.tracks import NoTrackError
 from stemcli.engine.background import Prefetcher
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import EventHandler, Notice, Progress, Stage, TrackFinished, TrackStarted
+from stemcli.engine.level import LevelMeter, SongLevel
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, StemWriter
 from stemcli.engine.overlap_add import Block
@@ -77,7 +78,7 @@ class SongJob:
         ready: called when the stems are complete under temporary names.
         interrupted: when set, waiting for a decoder stops.
         sent_notices: notices that are sent once per session and have been sent.
-        needs_peak_level: whether the models need the peak of the whole song in advance.
+        needs_level: whether the models need the level of the whole song in advance.
         picture: path of the picture; None to draw none.
     """
 
@@ -90,7 +91,7 @@ class SongJob:
     ready: Ready
     interrupted: threading.Event = field(default_factory=threading.Event)
     sent_notices: set[str] = field(default_factory=set)
-    needs_peak_level: bool = False
+    needs_level: bool = False
     picture: Path | None = None
 
     def run(self) -> Result:
@@ -105,9 +106,9 @@ class SongJob:
             checked = finite(reader, self.song, info.sample_rate)
             mixture = picture.measured(checked) if picture else checked
             with self._open_writer(info, picture) as writer, Prefetcher(mixture) as blocks:
-                peak = self._measure() if self.needs_peak_level else 1.0
+                level = self._measure() if self.needs_level else SongLevel()
                 began, frames = self.on_device(
-                    lambda ensemble: self._separate(blocks, info, peak, ensemble, writer)
+                    lambda ensemble: self._separate(blocks, info, level, ensemble, writer)
                 )
                 if self.options.end is None:
                     self._notice(reader.doubt)
@@ -164,22 +165,22 @@ class SongJob:
         properties = (info.sample_rate, info.channels, format)
         return StemWriter(self.paths, *properties, rescale=rescale, picture=picture)
 
-    def _measure(self) -> float:
-        """The peak of the selected part of the song, which is decoded once more for this."""
-        peak = 0.0
+    def _measure(self) -> SongLevel:
+        """The level of the selected part of the song, which is decoded once more for this."""
+        meter = LevelMeter()
         with self._open() as reader:
             rate = reader.info.sample_rate
             counter = Counter(self, "measuring", rate, expected_frames(reader.info, self.options))
             for block in finite(reader, self.song, rate):
-                peak = max(peak, float(np.abs(block).max()))
+                meter.add(block)
                 counter.add(len(block))
-        return peak
+        return meter.level
 
     def _separate(
         self,
         blocks: Iterator[Block],
         info: AudioInfo,
-        peak: float,
+        level: SongLevel,
         ensemble: Ensemble,
         writer: StemWriter,
     ) -> tuple[float, int]:
@@ -191,7 +192,7 @@ class SongJob:
         for message in info.notices:
             self._notice(message)
         counter = Counter(self, "separating", info.sample_rate, expected)
-        separation = SeparationStream(ensemble, info.sample_rate, info.channels, peak)
+        separation = SeparationStream(ensemble, info.sample_rate, info.channels, level)
         for block in separation.pass_through(blocks):
             self._write(block, writer, counter)
         return began, counter.frames

@@ -8,8 +8,8 @@
 
 If there is a phase network, every stem goes through it between a member's overlap-add and its
 resampling back, in the same way: it is resampled if the rates differ, cut into chunks and
-resampled back. A member that needs a peak of 1 gets the mixture divided by its peak, and its stems
-are multiplied by the peak.
+resampled back. A member that needs the whole song at a certain level gets the mixture at that
+level, and its stems are brought back to the level of the song.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from einops import rearrange
 
 from stemcli.audio.resample import Resampler
 from stemcli.engine.ensemble import Ensemble, EnsembleMember
+from stemcli.engine.level import FULL_SCALE, SongLevel
 from stemcli.engine.overlap_add import Block, OverlapAdd, SlidingBuffer
 
 
@@ -33,13 +34,13 @@ class StreamSpec:
     Attributes:
         sample_rate: in Hz.
         channels: of every frame.
-        peak: of the whole song; 0 if the song is silent.
+        level: of the whole song.
         batch: chunks per forward pass.
     """
 
     sample_rate: int
     channels: int
-    peak: float
+    level: SongLevel
     batch: int
 
 
@@ -60,7 +61,7 @@ class MemberStream:
         network, channels = member.runner, spec.channels
         self._stems = len(network.stems)
         self._ratio = network.sample_rate / spec.sample_rate
-        self._level = np.float32(spec.peak if member.needs_peak_level and spec.peak else 1.0)
+        self._change = spec.level.change(member.level)
         self._down = Resampler(spec.sample_rate, network.sample_rate, channels)
         self._chunks = OverlapAdd(network, member.plan, channels, spec.batch)
         inside = replace(spec, sample_rate=network.sample_rate)
@@ -77,7 +78,7 @@ class MemberStream:
 
     def push(self, block: Block) -> None:
         """Take the next frames; final frames are appended to ``estimates``."""
-        self._separate(self._down.push(block / self._level))
+        self._separate(self._down.push(self._change.apply(block)))
 
     def finish(self, frames: int) -> None:
         """Finish a song of ``frames``; afterwards as many frames were appended to ``estimates``."""
@@ -91,7 +92,7 @@ class MemberStream:
         self._predict_phases(self._chunks.push(block))
 
     def _predict_phases(self, stems: Block) -> None:
-        self._resample(self._phases.push(stems * self._level))
+        self._resample(self._phases.push(self._change.undo(stems)))
 
     def _resample(self, stems: Block) -> None:
         flat = rearrange(stems, "time stem channel -> time (stem channel)")
@@ -165,15 +166,19 @@ class SeparationStream:
         ensemble: the networks.
         sample_rate: of the song, in Hz.
         channels: of the song.
-        peak: of the whole song; used only if the ensemble needs the peak level.
+        level: of the whole song; only used if the ensemble needs it.
     """
 
     def __init__(
-        self, ensemble: Ensemble, sample_rate: int, channels: int, peak: float = 1.0
+        self,
+        ensemble: Ensemble,
+        sample_rate: int,
+        channels: int,
+        level: SongLevel = FULL_SCALE,
     ) -> None:
         self._ensemble = ensemble
         self._mixture = SlidingBuffer(channels)
-        spec = StreamSpec(sample_rate, channels, peak, ensemble.batch)
+        spec = StreamSpec(sample_rate, channels, level, ensemble.batch)
         self._streams = [MemberStream(member, spec, ensemble.phase) for member in ensemble.members]
 
     @property

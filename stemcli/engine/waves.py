@@ -14,6 +14,7 @@ from model_zoo.errors import DecodeError
 from stemcli.audio.info import RATES
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Progress
+from stemcli.engine.level import measure
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.song import finite
@@ -65,8 +66,7 @@ def separate_wave(
     parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
     checked = list(finite(parts, "The waveform", rate))
     ensemble = networks()
-    peak = float(max(song.max(), -song.min()))
-    separation = SeparationStream(ensemble, rate, song.shape[1], peak)
+    separation = SeparationStream(ensemble, rate, song.shape[1], measure(song))
     names = ensemble.selection.names
     stems = np.empty((len(names), *song.shape), dtype=np.float32)
     done = 0

@@ -219,7 +219,7 @@ def test_two_workers_draw_different_latent_variables(recordings: Path, recipe: R
 class PeakLevelled(Stub):
     """Returns its input, and records its loudest sample."""
 
-    needs_peak_level = True
+    level = "peak"
     loudest = 0.0
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:

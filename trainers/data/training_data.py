@@ -249,7 +249,7 @@ def _clips(
     stems, sample_rate = needs.stems or (), needs.sample_rate
     assert sample_rate, "a run has a network"
     plan = ClipPlan.of(recipe, sample_rate, world_size)
-    needs_peak_level = registry.architecture(recipe.model.architecture).needs_peak_level
+    needs_peak_level = registry.architecture(recipe.model.architecture).level == "peak"
     if found.layout == VOICES:
         return VoiceMixes(
             recipe.data.voices,

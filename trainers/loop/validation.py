@@ -51,7 +51,7 @@ def validate(
 
 def peak_level(model: Separator, song: ValidationTrack) -> float:
     """Divisor of a song before it is passed to the network: its peak if that must be 1, else 1."""
-    return song.peak if model.needs_peak_level else 1.0
+    return song.peak if model.level == "peak" else 1.0
 
 
 def _means(sums: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float]:

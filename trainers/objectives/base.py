@@ -18,8 +18,9 @@ from model_zoo import registry
 from model_zoo.axes import Stems, Wave
 from model_zoo.errors import NumericalError
 from model_zoo.separator import Role, Separator
+from stemcli.engine.chunks import plan_chunks
 from stemcli.engine.device import Precision
-from stemcli.engine.overlap_add import OverlapAdd, plan_chunks
+from stemcli.engine.overlap_add import OverlapAdd
 from stemcli.engine.runner import ModelRunner
 from trainers.config import Recipe
 from trainers.data.multitrack import ValidationAudio, is_audible

@@ -77,7 +77,7 @@ class Positional(Stub):
 class Levelled(Stub):
     """Stem k is the mixture times its peak and a factor, so the output depends on the level."""
 
-    needs_peak_level = True
+    level = "peak"
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return mixture * mixture.abs().amax(dim=(1, 2), keepdim=True) * (stem + 1) / 10
@@ -99,7 +99,7 @@ class Flipped(Phase):
 class LevelledPhase(Phase):
     """A phase network whose output is its input times the peak of its input."""
 
-    needs_peak_level = True
+    level = "peak"
 
     def estimate(self, mixture: Tensor, stem: int) -> Tensor:
         return mixture * mixture.abs().amax(dim=(1, 2), keepdim=True)

@@ -6,18 +6,18 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.engine.overlap_add import ChunkPlan, plan_chunks, reflect, window
+from stemcli.engine.chunks import CenteredPlan, hann, plan_chunks, reflect
 
 lengths = st.integers(1, 80)
 overlaps = st.floats(0, 0.97)
 songs = st.integers(1, 300)
 
 
-def plans() -> st.SearchStrategy[ChunkPlan]:
+def plans() -> st.SearchStrategy[CenteredPlan]:
     return st.builds(plan_chunks, lengths, overlaps, st.integers(1, 4), st.integers(0, 9))
 
 
-def chunk_starts(plan: ChunkPlan, song: int) -> list[int]:
+def chunk_starts(plan: CenteredPlan, song: int) -> list[int]:
     return list(takewhile(lambda start: plan.covers(start, song), plan.starts()))
 
 
@@ -31,12 +31,12 @@ def test_starts_by_hand() -> None:
 
 def test_a_second_grid_is_interleaved() -> None:
     """Offset 3 moves the cores of the second grid to -3, 1 and 5."""
-    plan = ChunkPlan(length=8, hop=4, offsets=(0, 3))
+    plan = CenteredPlan(length=8, hop=4, offsets=(0, 3))
     assert chunk_starts(plan, 6) == [-5, -2, -1, 2, 3]
 
 
 @given(plans(), songs)
-def test_cores_of_each_grid_tile_the_song(plan: ChunkPlan, song: int) -> None:
+def test_cores_of_each_grid_tile_the_song(plan: CenteredPlan, song: int) -> None:
     """Property: every sample lies in exactly one core of each grid."""
     cores = np.zeros(song, int)
     for start in chunk_starts(plan, song):
@@ -46,7 +46,7 @@ def test_cores_of_each_grid_tile_the_song(plan: ChunkPlan, song: int) -> None:
 
 
 @given(plans(), songs)
-def test_no_chunk_needs_samples_before_oldest(plan: ChunkPlan, song: int) -> None:
+def test_no_chunk_needs_samples_before_oldest(plan: CenteredPlan, song: int) -> None:
     """Property: a chunk and its reflections use no sample before ``oldest``."""
     for start in chunk_starts(plan, song):
         positions = reflect(np.arange(start, start + plan.length), song)
@@ -55,7 +55,7 @@ def test_no_chunk_needs_samples_before_oldest(plan: ChunkPlan, song: int) -> Non
 
 @given(plans(), songs, st.integers(0, 100))
 def test_a_complete_chunk_does_not_depend_on_later_samples(
-    plan: ChunkPlan, received: int, more: int
+    plan: CenteredPlan, received: int, more: int
 ) -> None:
     """Property: a complete chunk is cut the same way when more of the song arrives."""
     for start in chunk_starts(plan, received):
@@ -76,7 +76,7 @@ def test_reflection_equals_numpy(length: int, before: int, after: int) -> None:
 @given(st.integers(1, 400_000))
 def test_window_is_positive_and_symmetric(length: int) -> None:
     """Property: every sample of a chunk has a positive weight, so no sum of weights is 0."""
-    ends = window(length)[[0, -1]] if length > 2000 else window(length)
+    ends = hann(length)[[0, -1]] if length > 2000 else hann(length)
     assert (ends > 0).all()
     np.testing.assert_allclose(ends, ends[::-1], rtol=1e-4)
 
@@ -84,7 +84,7 @@ def test_window_is_positive_and_symmetric(length: int) -> None:
 @given(st.integers(1, 200).map(lambda hop: 2 * hop))
 def test_half_overlapping_windows_add_up_to_one(length: int) -> None:
     """Property of the Hann window: sin^2 + cos^2 = 1."""
-    halves = window(length).reshape(2, -1)
+    halves = hann(length).reshape(2, -1)
     np.testing.assert_allclose(halves.sum(axis=0), 1, rtol=1e-6)
 
 

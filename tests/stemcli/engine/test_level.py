@@ -22,6 +22,7 @@ from stemcli.audio.reader import open_audio
 from stemcli.batch.library import LibrarySong
 from stemcli.batch.run import separate_songs
 from stemcli.engine.events import Event, Progress
+from stemcli.engine.level import LevelMeter, SongLevel, measure
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
@@ -78,7 +79,7 @@ def test_one_chunk_by_hand() -> None:
     song[600:] = 0.5
     stem = make_session(Path(), Levelled(stems=("a", "b"))).separate_array(song, RATE)["a"]
     raw = stream(
-        SeparationStream(ensemble(LoadedModel("net", Levelled())), RATE, 1, peak=0.5), song
+        SeparationStream(ensemble(LoadedModel("net", Levelled())), RATE, 1, SongLevel(0.5)), song
     )[:, 0]
     np.testing.assert_allclose(raw[200:400], 0.25 * 0.5 * 0.1, atol=1e-7)
     np.testing.assert_allclose(stem[200:400] - raw[200:400], 0.25 * (1 - 0.5 * 0.3) / 2, atol=1e-7)
@@ -221,3 +222,50 @@ def test_batches_and_urls(address: str, tmp_path: Path, monkeypatch: pytest.Monk
     )
     np.testing.assert_allclose(10 * quiet, loud, atol=1e-6)
     assert np.abs(loud).max() > 0.2
+
+
+class Standardized(Stub):
+    """A network that returns its input, at a mean of 0 and a deviation of 1."""
+
+    level = "standard"
+
+
+@given(st.integers(1, 5000), st.integers(1, 3), st.floats(-0.2, 0.2), st.integers(1, 700))
+def test_blocks_have_the_statistics_of_the_song(
+    frames: int, channels: int, offset: float, size: int
+) -> None:
+    """Reference: NumPy over the whole song."""
+    song = noise(frames, channels) + np.float32(offset)
+    meter = LevelMeter()
+    for start in range(0, frames, size):
+        meter.add(song[start : start + size])
+    mono = song.mean(axis=1, dtype=np.float64)
+    expected = (np.abs(song).max(), mono.mean(), mono.std())
+    found = (meter.level.peak, meter.level.mean, meter.level.deviation)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert measure(song).peak == meter.level.peak
+
+
+def test_a_network_receives_a_standardized_song_and_the_stems_are_brought_back() -> None:
+    """Property: the input has mean 0 and deviation 1, and an identity network gives the song."""
+    received = []
+
+    class Listening(Standardized):
+        grid = "htdemucs"  # chunks without reflections
+
+        def estimate(self, mixture: Any, stem: int) -> Any:
+            received.append(mixture.numpy().copy())
+            return mixture
+
+    song = noise(640, 2) * np.float32(0.3) + np.float32(0.1)
+    session = make_session(Path(), Listening(channels=2), overlap=0.0)
+    stem = session.separate_array(song, RATE)["vocals"]
+    np.testing.assert_allclose(stem, song, atol=1e-6)
+    mono = np.concatenate([*np.concatenate(received)], axis=1).mean(axis=0)
+    np.testing.assert_allclose((mono.mean(), mono.std()), (0, 1), atol=1e-5)
+
+
+def test_a_silent_song_stays_silent() -> None:
+    """A deviation of 0 is not a divisor."""
+    silence = np.zeros((300, 2), np.float32)
+    assert not make_session(Path(), Standardized()).separate_array(silence, RATE)["vocals"].any()

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemcli.engine.overlap_add import Block, ChunkPlan, OverlapAdd, plan_chunks, window
+from stemcli.engine.chunks import CenteredPlan, hann, plan_chunks
+from stemcli.engine.overlap_add import Block, OverlapAdd
 from tests.stemcli.engine.stubs import MidSide, Positional, Scaling, Stub, network, noise, stream
 
 plans = st.builds(
@@ -17,7 +18,7 @@ songs = st.builds(noise, st.integers(1, 150), st.integers(1, 5))
 sizes = st.integers(1, 120)
 
 
-def whole_signal(song: Block, plan: ChunkPlan, stems: int) -> Block:
+def whole_signal(song: Block, plan: CenteredPlan, stems: int) -> Block:
     """Reference: Positional over the padded song, chunk after chunk on one array."""
     pad = plan.length + plan.hop
     padded = np.pad(song, ((pad, pad), (0, 0)), mode="reflect").astype(np.float64)
@@ -26,7 +27,7 @@ def whole_signal(song: Block, plan: ChunkPlan, stems: int) -> Block:
     ramps = np.stack([np.linspace(k, 1 + k, plan.length) for k in range(stems)], axis=1)
     for start in takewhile(lambda start: plan.covers(start, len(song)), plan.starts()):
         chunk = slice(pad + start, pad + start + plan.length)
-        shape = window(plan.length)[:, None, None]
+        shape = hann(plan.length)[:, None, None]
         total[chunk] += shape * ramps[:, :, None] * padded[chunk][:, None]
         weight[chunk] += shape
     song_slice = slice(pad, pad + len(song))
@@ -35,7 +36,7 @@ def whole_signal(song: Block, plan: ChunkPlan, stems: int) -> Block:
 
 @given(songs, plans, sizes, st.integers(1, 3))
 def test_an_identity_network_returns_the_song(
-    song: Block, plan: ChunkPlan, size: int, batch: int
+    song: Block, plan: CenteredPlan, size: int, batch: int
 ) -> None:
     """Property: partition of unity, for any chunk plan, song, block size and batch size."""
     engine = OverlapAdd(network(Stub()), plan, song.shape[1], batch)
@@ -46,7 +47,7 @@ def test_an_identity_network_returns_the_song(
 
 @given(songs, plans, sizes, st.integers(1, 3))
 def test_streaming_equals_the_whole_signal(
-    song: Block, plan: ChunkPlan, size: int, batch: int
+    song: Block, plan: CenteredPlan, size: int, batch: int
 ) -> None:
     engine = OverlapAdd(network(Positional(stems=("a", "b"))), plan, song.shape[1], batch)
     expected = whole_signal(song, plan, stems=2)
@@ -54,7 +55,7 @@ def test_streaming_equals_the_whole_signal(
 
 
 @given(songs, plans, sizes, sizes)
-def test_block_size_does_not_matter(song: Block, plan: ChunkPlan, one: int, other: int) -> None:
+def test_block_size_does_not_matter(song: Block, plan: CenteredPlan, one: int, other: int) -> None:
     """Property: bit for bit."""
 
     def run(size: int) -> Block:
@@ -64,7 +65,7 @@ def test_block_size_does_not_matter(song: Block, plan: ChunkPlan, one: int, othe
 
 
 @given(songs, plans)
-def test_batch_size_does_not_matter(song: Block, plan: ChunkPlan) -> None:
+def test_batch_size_does_not_matter(song: Block, plan: CenteredPlan) -> None:
     """Property: bit for bit, for a network that treats items independently."""
 
     def run(batch: int) -> Block:
@@ -74,7 +75,7 @@ def test_batch_size_does_not_matter(song: Block, plan: ChunkPlan) -> None:
 
 
 @given(songs, plans)
-def test_a_stereo_network_keeps_mono_and_surround_channels(song: Block, plan: ChunkPlan) -> None:
+def test_a_stereo_network_keeps_mono_and_surround_channels(song: Block, plan: CenteredPlan) -> None:
     """Property: mid and side of each pair add up to its channels; nothing is downmixed."""
     engine = OverlapAdd(network(MidSide(stems=("mid", "side"), channels=2)), plan, song.shape[1])
     np.testing.assert_allclose(stream(engine, song).sum(axis=1), song, atol=1e-6)
@@ -82,7 +83,7 @@ def test_a_stereo_network_keeps_mono_and_surround_channels(song: Block, plan: Ch
 
 @given(plans, st.integers(1, 4), st.integers(1, 5))
 @settings(max_examples=15)
-def test_memory_is_bounded_by_the_chunk(plan: ChunkPlan, batch: int, longer: int) -> None:
+def test_memory_is_bounded_by_the_chunk(plan: CenteredPlan, batch: int, longer: int) -> None:
     """Property: at most two chunks of song, as much of sums per grid, and one batch are held."""
     size = 16
     engine = OverlapAdd(network(Scaling()), plan, 1, batch)

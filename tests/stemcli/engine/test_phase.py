@@ -21,6 +21,7 @@ from stemcli.batch.report import BatchStarted
 from stemcli.batch.run import separate_songs
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.events import Event
+from stemcli.engine.level import SongLevel
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
@@ -69,7 +70,9 @@ def test_auto_precision_is_chosen_per_network(monkeypatch: pytest.MonkeyPatch) -
 def separate(
     members_and_phase: Ensemble, song: Block, rate: int = RATE, peak: float = 1.0
 ) -> Block:
-    return stream(SeparationStream(members_and_phase, rate, song.shape[1], peak), song, 77)
+    return stream(
+        SeparationStream(members_and_phase, rate, song.shape[1], SongLevel(peak)), song, 77
+    )
 
 
 @given(members, phases, st.builds(noise, st.integers(1, 400), st.integers(1, 3)))
@@ -129,7 +132,7 @@ def test_the_phase_input_is_normalized_by_the_peak_of_the_song() -> None:
     members_and_phase = ensemble(
         LoadedModel("net", Scaling()), phase=LoadedModel("phase", LevelledPhase())
     )
-    assert members_and_phase.needs_peak_level
+    assert members_and_phase.needs_level
     stems = separate(members_and_phase, song, peak=0.5)
     np.testing.assert_allclose(stems[200:400, 0], 0.04 * 0.02, atol=1e-8)
 
