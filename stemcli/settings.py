@@ -62,6 +62,8 @@ SETTINGS = {
     setting.key: setting
     for setting in (
         Setting("model", "list", "model to use, or several to average"),
+        Setting("weights", "text", "weights of several models", "equal"),
+        Setting("combine", "text", "how several models are combined"),
         Setting(
             "phase_model", "text", "model that predicts the phase of each stem", "the song's phase"
         ),

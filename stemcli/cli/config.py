@@ -371,7 +371,7 @@ def plain(value: Any) -> Any:
 def as_text(value: Any) -> str:
     """A value of an option as it is typed; empty for no value."""
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(f"{one:g}" if isinstance(one, float) else one for one in value)
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value)

@@ -10,16 +10,17 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 from click import BadParameter
 
 from model_zoo.catalogue.cards import DEFAULT_MODEL
+from model_zoo.grids import Combination
 from model_zoo.option_names import contradiction
 from stemcli.cli import candidates
 from stemcli.cli.other_tools import other_tools_options
-from stemcli.cli.parameter_types import FormatChoice, WholeNumber, kilobits
+from stemcli.cli.parameter_types import FormatChoice, WholeNumber, kilobits, weights
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
@@ -109,6 +110,8 @@ CONSOLE = (
     click.option("-v", "--verbose", is_flag=True, help="Show details and full tracebacks."),
 )
 
+COMBINATIONS = get_args(Combination)
+
 MODEL = (
     click.option(
         "-m",
@@ -120,6 +123,20 @@ MODEL = (
         help="Model to use: a name, the folder of a stem train run, or a .safetensors file;"
         " repeat to average several."
         f"  [default: {DEFAULT_MODEL}]",
+    ),
+    click.option(
+        "--weights",
+        type=weights,
+        metavar="W,W",
+        help="Weights of several models in their average.  [default: equal]",
+    ),
+    click.option(
+        "--combine",
+        type=click.Choice(COMBINATIONS),
+        default="mean",
+        show_default=True,
+        help="How to combine several models: their mean, median, smallest or largest samples, or"
+        " the same of spectra.",
     ),
     click.option(
         "--phase-model",

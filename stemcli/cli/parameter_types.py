@@ -52,6 +52,17 @@ def kilobits(text: str) -> int:
     return int(match[1])
 
 
+def weights(text: str) -> tuple[float, ...]:
+    """Numbers of 0 or more separated by commas, not all 0."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(0 <= number < math.inf for number in numbers) or not any(numbers):
+        raise BadParameter(f"{text!r} are not weights. Try e.g. 2,1, a number for every --model")
+    return numbers
+
+
 class FormatChoice(click.Choice[str]):
     """A format for the stems; the error for a template names the option for templates."""
 

@@ -10,11 +10,11 @@ from model_zoo.catalogue.names import is_path
 from model_zoo.catalogue.resolve import find_weights, resolve_weights
 from model_zoo.errors import errors_about
 from stemcli.audio.encoders import require_encoder
-from stemcli.engine.ensemble import select, shared_stems
 from stemcli.engine.models import require_role
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import check_template
 from stemcli.engine.picture import check_drawing
+from stemcli.engine.selection import select, shared_stems
 
 
 def check_request(options: Options) -> None:

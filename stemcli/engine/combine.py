@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import reduce
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.grids import Combination
 from stemcli.engine.overlap_add import Block, SlidingBuffer
-
-Values = NDArray[np.float32] | NDArray[np.complex64]
-"""Samples or bins, ``(member, ...)``."""
 
 COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
 SPECTRAL = "-spectrum"
@@ -27,11 +24,11 @@ N_FFT = 2048
 HOP = N_FFT // 2
 
 
-def combine(values: Values, how: str, weights: NDArray[np.float32]) -> Values:
+def combine(values: NDArray[Any], how: str, weights: NDArray[np.float32]) -> NDArray[Any]:
     """Combine the members of one stem.
 
     Args:
-        values: ``(member, ...)``.
+        values: samples or bins, ``(member, ...)``.
         how: ``mean`` is weighted; ``median`` is that of real and imaginary parts; ``min`` and
             ``max`` take the value of the member with the smallest or largest magnitude.
         weights: of each member; those with 0 do not take part.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpac
 from model_zoo.catalogue.cards import DEFAULT_MODEL
 from model_zoo.config import PYTHON_WORDS, WORDS, Config
 from model_zoo.errors import ConfigError, nearest
+from model_zoo.grids import Combination
 from model_zoo.option_names import Verbatim, contradiction, names_flags, option, setting, subject
 from stemcli.audio.formats import RULES, FormatRules, OutputFormat
 
@@ -49,6 +51,8 @@ class OptionFields(TypedDict, total=False):
     """Keyword arguments that make :class:`Options`, which describes them."""
 
     model: Name | Sequence[Name]
+    weights: Sequence[float]
+    combine: Combination
     phase_model: Name
     stems: str | Sequence[str]
     two_stems: str
@@ -79,6 +83,8 @@ def plain(field: str, value: Any) -> Any:
     """Convert names to a tuple, paths and devices to text, and numbers of NumPy to plain ones."""
     if field in NAMES:
         return _names(value)
+    if field == "weights":
+        return _weights(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if field == "device":
@@ -94,6 +100,14 @@ def _names(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(os.fspath(one) if isinstance(one, os.PathLike) else one for one in value)
     return value
+
+
+def _weights(value: Any) -> Any:
+    if value is None:
+        return ()
+    if isinstance(value, (list, tuple)):
+        return tuple(plain("weight", one) for one in value)
+    return (plain("weight", value),) if isinstance(value, Real) else value
 
 
 def _device(value: Any) -> Any:
@@ -114,8 +128,11 @@ class Options(Config):
     one name or a list of names and hold a tuple; paths become text.
 
     Attributes:
-        model: names of models, folders of runs or weights files; several are averaged over the
+        model: names of models, folders of runs or weights files; several are combined over the
             stems that they share.
+        weights: weight of each model; equal if empty.
+        combine: how several models are combined: by their ``mean``, ``median``, smallest (``min``)
+            or largest (``max``) sample, or with ``-spectrum`` by bins of spectra.
         phase_model: model that predicts the phase of every stem; if empty, stems keep the phase of
             the mixture.
         stems: the stems to keep; all if empty.
@@ -153,7 +170,6 @@ class Options(Config):
     two_stems: str = ""
     overlap: float | None = None
     segment: float | None = None
-    grid: GridName = "model"
     shifts: int = 1
     seed: int = 0
     batch_size: int = 0
@@ -172,6 +188,9 @@ class Options(Config):
     clip_mode: ClipMode = "rescale"
     existing: Existing = "refuse"
     picture: bool = False
+    grid: GridName = "model"
+    weights: tuple[float, ...] = ()
+    combine: Combination = "mean"
 
     other_names: ClassVar[Mapping[str, str]] = {
         "overwrite": "existing='overwrite'",
@@ -207,6 +226,7 @@ class Options(Config):
         """Every mistake, a sentence each."""
         return [
             *self._model_mistakes(),
+            *self._weight_mistakes(),
             *self._chunk_mistakes(),
             *self._range_mistakes(),
             *self._format_mistakes(),
@@ -275,6 +295,15 @@ class Options(Config):
             yield f"one model is named at a time; use {setting(model=names)}"
         if self.stems and self.two_stems:
             yield contradiction("stems", "two_stems")
+
+    def _weight_mistakes(self) -> Iterator[str]:
+        if not all(0 <= weight < math.inf for weight in self.weights):
+            yield f"{option('weights')} must be 0 or larger, found {list(self.weights)}"
+        elif self.weights and not any(self.weights):
+            yield f"{option('weights')} must not all be 0"
+        elif self.weights and len(self.weights) != len(self.model):
+            found = f"found {len(self.weights)} for {len(self.model)}"
+            yield f"{option('weights')} must have one number for each {option('model')}, {found}"
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:

@@ -65,7 +65,8 @@ ELSEWHERE = frozenset(
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
 PHASE = "phase_model"
-LATER = frozenset({PHASE, "track", "grid"})
+CHANGED = ("grid", "weights", "combine")
+LATER = frozenset({PHASE, "track", *CHANGED})
 """Options that :attr:`Session.settings` holds only if they are set.
 
 Journals from before these options existed therefore still match.
@@ -197,8 +198,9 @@ class Session:
         kept = {key: chosen[key] for key in chosen if key not in ELSEWHERE | LATER}
         phase = {PHASE: [self._phase.name, self._phase.sha256]} if self._phase else {}
         track = {"track": self.options.track} if self.options.track else {}
-        grid = {"grid": self.options.grid} if self.options.grid != "model" else {}
-        return {**kept, "model": models, **phase, **track, **grid}
+        standard = Options()
+        changed = {key: chosen[key] for key in CHANGED if chosen[key] != getattr(standard, key)}
+        return {**kept, "model": models, **phase, **track, **changed}
 
     def separate_file(
         self,

@@ -3,7 +3,7 @@
 ::
 
     mixture ─┬─ resample ─ overlap-add ─ resample back ─┐
-             ├─ resample ─ overlap-add ─ resample back ─┼─ full sets ─ mean ─ selection ─▶ stems
+             ├─ resample ─ overlap-add ─ resample back ─┼─ full sets ─ combine ─ selection ─▶ stems
              └─ wait until all have caught up ──────────┘
 
 If there is a phase network, every stem goes through it between a member's overlap-add and its
@@ -178,6 +178,8 @@ class SeparationStream:
     ) -> None:
         self._ensemble = ensemble
         self._mixture = SlidingBuffer(channels)
+        self._combiner = ensemble.combiner(channels)
+        self._estimated = 0
         spec = StreamSpec(sample_rate, channels, level, ensemble.batch)
         self._streams = [MemberStream(member, spec, ensemble.phase) for member in ensemble.members]
 
@@ -196,15 +198,21 @@ class SeparationStream:
         self._mixture.append(block)
         for stream in self._streams:
             stream.push(block)
-        return self._take()
+        return self._select(self._combine())
 
     def finish(self) -> Block:
         """Return the remaining frames; in total as many as were pushed."""
         for stream in self._streams:
             stream.finish(self._mixture.end)
-        return self._take()
+        return self._select(np.concatenate([self._combine(), self._combiner.finish()]))
 
-    def _take(self) -> Block:
+    def _combine(self) -> Block:
+        """The combined stems that are final, of the frames that all members have estimated."""
         frames = min(len(stream.estimates) for stream in self._streams)
-        estimates = [stream.estimates.take(frames) for stream in self._streams]
-        return self._ensemble.outputs(estimates, self._mixture.take(frames))
+        stems = [stream.estimates.take(frames) for stream in self._streams]
+        mixture = self._mixture.at(np.arange(frames) + self._estimated)
+        self._estimated += frames
+        return self._combiner.push(self._ensemble.estimates(stems, mixture))
+
+    def _select(self, stems: Block) -> Block:
+        return self._ensemble.selection.apply(stems, self._mixture.take(len(stems)))

@@ -64,7 +64,8 @@ def test_an_empty_variable_is_not_set(
 
 
 REACHED: dict[str, Any] = {
-    "model": ("melroformer",), "phase_model": "runs/phase", "stems": ("vocals", "drums"),
+    "model": ("melroformer",), "weights": (2.0,), "combine": "max", "phase_model": "runs/phase",
+    "stems": ("vocals", "drums"),
     "two_stems": "vocals", "output": "Stems", "filename": "{stem}/{track}.{ext}", "format": "mp3",
     "bit_depth": "24", "bitrate": 192, "quality": 2.0, "clip_mode": "clamp", "picture": True,
     "skip_existing": "skip", "overwrite": "overwrite", "overlap": 0.5, "segment": 90.0,

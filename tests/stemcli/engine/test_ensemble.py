@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model_zoo.errors import ConfigError, UnknownNameError
 from model_zoo.option_names import command_line
-from stemcli.engine.ensemble import Selection, complete, select, shared_stems
+from stemcli.engine.selection import Selection, complete, select, shared_stems
 from tests.stemcli.engine.stubs import noise
 
 FOUR = ("vocals", "drums", "bass", "other")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_zoo.errors import ConfigError, UnknownNameError
+from stemcli.engine.combine import COMBINATIONS
 from stemcli.engine.ensemble import Ensemble
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.overlap_add import Block
@@ -171,3 +172,44 @@ def test_unknown_stems_are_refused_before_running(
 def test_models_that_share_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match="one gives vocals; two gives bass"):
         ensemble(LoadedModel("one", Stub()), LoadedModel("two", Stub(stems=("bass",))))
+
+
+def test_weights_by_hand() -> None:
+    """Stems of 0.1 and 1.0 times the song with weights 3 and 1: (0.3 + 1.0) / 4 = 0.325."""
+    one, two = LoadedModel("one", Scaling()), LoadedModel("two", Stub())
+    song = noise(300)
+    (stem,) = separated(ensemble(one, two, weights=(3, 1)), song).values()
+    np.testing.assert_allclose(stem, 0.325 * song, atol=1e-6)
+
+
+@pytest.mark.parametrize("combine", COMBINATIONS)
+def test_the_rest_of_a_combination_adds_up_to_the_song(combine: str) -> None:
+    """Property: combined stem and complement, also where spectra delay the stem."""
+    one = LoadedModel("one", Positional())
+    two = LoadedModel("two", Scaling(sample_rate=6000, segment=700))
+    song = noise(9000)
+    stems = separated(ensemble(one, two, combine=combine, two_stems="vocals"), song)
+    assert list(stems) == ["vocals", "no_vocals"]
+    np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
+
+
+def test_a_member_without_a_weight_does_not_run() -> None:
+    idle, busy = Stub(), Scaling()
+    models = ensemble(LoadedModel("one", idle), LoadedModel("two", busy), weights=(0, 1))
+    (stem,) = separated(models, noise(300)).values()
+    assert idle.batches == []
+    np.testing.assert_allclose(stem, 0.1 * noise(300), atol=1e-6)
+
+
+class Public(Scaling):
+    """A network whose stems must stay as they are."""
+
+    adds_up = False
+
+
+def test_stems_of_public_networks_are_not_changed() -> None:
+    """By hand: 0.1 and 0.2 of the song, although 0.7 of it is missing."""
+    song = noise(300)
+    stems = separated(ensemble(LoadedModel("net", Public(stems=TWO))), song)
+    np.testing.assert_allclose(stems[TWO[0]], 0.1 * song, atol=1e-6)
+    np.testing.assert_allclose(stems[TWO[1]], 0.2 * song, atol=1e-6)

@@ -1,0 +1,135 @@
+"""Names of outputs: stems that models share, derived stems, and the choice of the user.
+
+A block of stems is ``(frames, stem, channel)``, a block of the mixture ``(frames, channel)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from model_zoo import registry
+from model_zoo.catalogue.cards import cards
+from model_zoo.catalogue.unknown import unknown_stem
+from model_zoo.errors import ConfigError, errors_about
+from model_zoo.option_names import subject
+from stemcli.engine.overlap_add import Block
+
+BACKING = ("instrumental", "accompaniment", "no_vocals")
+"""Names for the song without its vocals; a model has at most one of them."""
+
+
+def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
+    """Make a full set of stems add up to the mixture.
+
+    Args:
+        stems: estimates of the network.
+        mixture: input of the network.
+        residual: whether to append the rest of the mixture as a stem. If not, the rest is spread
+            evenly over the stems; a single stem stays unchanged.
+    """
+    # One subtraction per stem: NumPy sums over a short inner axis several times slower.
+    missing = reduce(np.subtract, stems.transpose(1, 0, 2), mixture)
+    if residual:
+        return np.concatenate([stems, missing[:, None]], axis=1)
+    count = stems.shape[1]
+    return stems + missing[:, None] / np.float32(count) if count > 1 else stems
+
+
+def shared_stems(outputs: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+    """The stems that all models give, in the order of the first model.
+
+    Args:
+        outputs: name of each model and names of its stems.
+
+    Raises:
+        ConfigError: the models share no stem.
+    """
+    first, *others = (stems for _, stems in outputs)
+    shared = tuple(stem for stem in first if all(stem in other for other in others))
+    if not shared:
+        lists = "; ".join(f"{model} gives {', '.join(stems)}" for model, stems in outputs)
+        problem = f"the models share no stem ({lists}); choose other models"
+        raise ConfigError("", [problem]).about("model")
+    return shared
+
+
+def resolve_stem(name: str, available: Sequence[str]) -> str:
+    """The available stem called ``name``, in any case, or a synonym of it in :data:`BACKING`.
+
+    Raises:
+        UnknownNameError: there is no such stem; the message names models that give it.
+    """
+    by_folded = {stem.casefold(): stem for stem in available}
+    for spelling in _spellings(name):
+        if spelling in by_folded:
+            return by_folded[spelling]
+    raise unknown_stem(name, available, _models_that_give(name))
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    folded = name.casefold()
+    return (folded, *(BACKING if folded in BACKING else ()))
+
+
+def _models_that_give(stem: str) -> list[str]:
+    spellings = _spellings(stem)
+    return [
+        card.name
+        for card in cards(lambda damaged: None).values()
+        if registry.architecture(card.architecture).role == "stems"
+        and any(output.casefold() in spellings for output in card.outputs)
+    ]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The outputs to keep from a full set of stems.
+
+    Attributes:
+        names: names of the outputs.
+        picks: indices into the full set.
+        complement: whether the rest of the mixture is appended as the last output.
+    """
+
+    names: tuple[str, ...]
+    picks: tuple[int, ...]
+    complement: bool = False
+
+    def apply(self, stems: Block, mixture: Block) -> Block:
+        """The selected outputs ``(frames, output, channel)``."""
+        picked = stems[:, list(self.picks)]
+        return complete(picked, mixture, residual=True) if self.complement else picked
+
+
+def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str = "") -> Selection:
+    """Choose outputs by name, or by a synonym in :data:`BACKING`.
+
+    Args:
+        available: names of all stems, in order.
+        stems: names of the stems to keep; all if empty.
+        two_stems: one stem to keep with its complement. If there are exactly two stems, the
+            complement has the name of the other one, else ``no_<stem>``.
+
+    Raises:
+        UnknownNameError: a stem does not exist.
+        ConfigError: a stem is named twice.
+    """
+    with errors_about("two_stems"):
+        two_stems = resolve_stem(two_stems, available) if two_stems else ""
+    named = (two_stems,) if two_stems else tuple(stems) or tuple(available)
+    with errors_about("stems"):
+        selected = tuple(resolve_stem(name, available) for name in named)
+    if len({*selected}) < len(selected):
+        raise ConfigError(
+            subject("stems"), [f"{', '.join(named)} name one stem twice; name it once"]
+        )
+    picks = tuple(available.index(name) for name in selected)
+    if not two_stems:
+        return Selection(selected, picks)
+    rest = [name for name in available if name != two_stems]
+    other = rest[0] if len(rest) == 1 else f"no_{two_stems}"
+    return Selection((two_stems, other), picks, complement=True)
