@@ -35,6 +35,8 @@ class EnsembleMember:
     """One network of an ensemble.
 
     Attributes:
+        model: name of the model.
+        better: names of models that separate most songs better.
         runner: the network on its device.
         plan: how the song is cut into chunks.
         level: level of the whole song that the network needs.
@@ -44,6 +46,8 @@ class EnsembleMember:
         precision: numeric precision of the network.
     """
 
+    model: str
+    better: tuple[str, ...]
     runner: ModelRunner
     plan: ChunkPlan
     level: Level
@@ -150,6 +154,8 @@ def assemble(
         positions = {stem: index for index, stem in enumerate(model.outputs)}
         plan = _plan(model, options)
         return EnsembleMember(
+            model.name,
+            model.better,
             network,
             plan,
             level=model.level,

@@ -393,8 +393,8 @@ class Session:
             self._models = networks[: len(self.options.model)]
             self._phase = next(iter(networks[len(self._models) :]), None)
             ensembles[device] = assemble(self._models, self.options, device, self._phase)
-            for model, member in zip(networks, ensembles[device].all, strict=True):
+            for member in ensembles[device].all:
                 precision = member.precision
                 chosen = (str(device), precision.name, precision.reason)
-                call.emit(ModelLoaded(model.name, *chosen, model.better))
+                call.emit(ModelLoaded(member.model, *chosen, member.better))
         return [ensembles[device] for device in devices]
