@@ -36,6 +36,8 @@ ARCHITECTURES: dict[str, str] = {
     "tfswa_unet": "model_zoo.architectures.tfswa_unet:TFSWAUNetSeparator",
     "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
+    "mel_band_roformer": "model_zoo.architectures.band_split_roformer:MelBandRoFormer",
+    "bs_roformer": "model_zoo.architectures.band_split_roformer:BSRoFormer",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
     "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }
