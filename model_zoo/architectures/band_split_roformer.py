@@ -36,6 +36,10 @@ from model_zoo.blocks.attention import Rotary
 from model_zoo.blocks.band_split import (
     AxialLayer,
     BandSplit,
+    BandSplitNetwork,
+    FeedForward,
+    GatedAttention,
+    GatedBlock,
     GatedTransformer,
     LengthNorm,
     MaskEstimator,
@@ -45,6 +49,8 @@ from model_zoo.blocks.band_split import (
 from model_zoo.blocks.spectral import mel_bank
 from model_zoo.config import broken
 from model_zoo.separator import Frontend, Spectra, SpectralConfig, SpectralSeparator, Spectrum
+
+NormPlace = Literal["each", "final", "both"]
 
 Members = Bool[Tensor, "band freq"]
 """Whether a band has a bin."""
@@ -58,6 +64,7 @@ PUBLISHED_NAMES = {
     **{"time_transformer_depth": "time_blocks", "freq_transformer_depth": "freq_blocks"},
     **{"stft_n_fft": "window_size", "stft_win_length": "window_size"},
     **{"stft_hop_length": "hop_size", "freqs_per_bands": "bins_per_band"},
+    "use_shared_bias": "attention_bias",
     **{"stereo": "audio_channels", "attn_dropout": "dropout", "ff_dropout": "dropout"},
     "mask_estimator_depth": "mask_layers, which counts linear layers",
     "num_stems": "stems, which names them",
@@ -78,7 +85,9 @@ class BandSplitConfig(SpectralConfig):
         freq_blocks: blocks of each transformer along frequency.
         mask_layers: linear layers of the MLPs that give the masks.
         mask_expansion: width of the hidden layers of these MLPs, relative to a token.
-        norm: whether a norm follows each transformer, or one follows the last layer (``"final"``).
+        norm: whether a norm follows each transformer (``"each"``), one follows the last layer
+            (``"final"``), or both.
+        attention_bias: whether queries, keys, values and outputs of attention have a bias.
         skip_connection: whether a layer's input is the sum of the outputs of all before it, the
             last of which counts twice.
         zero_dc: whether the mask is 0 at 0 Hz.
@@ -100,7 +109,8 @@ class BandSplitConfig(SpectralConfig):
     freq_blocks: int = 1
     mask_layers: int = 3
     mask_expansion: int = 4
-    norm: Literal["each", "final"] = "each"
+    norm: NormPlace = "each"
+    attention_bias: bool = False
     skip_connection: bool = False
     zero_dc: bool = False
     audio_channels: int = 2
@@ -177,7 +187,7 @@ class BSRoFormerConfig(BandSplitConfig):
     hidden_channels: int = 512
     num_layers: int = 12
     mask_layers: int = 2
-    norm: Literal["each", "final"] = "final"
+    norm: NormPlace = "final"
     dropout: float = 0.1
     bins_per_band: tuple[int, ...] = ()
 
@@ -204,45 +214,9 @@ class BSRoFormerConfig(BandSplitConfig):
 
 def paper_bands(window_size: int) -> tuple[int, ...]:
     """Bins of BS-RoFormer's bands for any window; bands that would be empty are left out."""
-    scale = (window_size // 2 + 1) / sum(BINS_PER_BAND)
-    limits = sorted({0, *(round(limit * scale) for limit in accumulate(BINS_PER_BAND))})
-    return tuple(high - low for low, high in pairwise(limits))
-
-
-class BandSplitNetwork(nn.Module):
-    """Values of the mixture's bands to masks of the stems.
-
-    Args:
-        band_split: values to tokens.
-        layers: transformers along time and frequency.
-        final_norm: normalizes the output of the last layer, or does nothing.
-        mask_estimators: one for each stem.
-        skip_connection: whether each layer gets the outputs of all layers before it.
-    """
-
-    def __init__(
-        self,
-        band_split: BandSplit,
-        layers: nn.ModuleList,
-        final_norm: nn.Module,
-        mask_estimators: nn.ModuleList,
-        skip_connection: bool,
-    ) -> None:
-        super().__init__()
-        self.band_split, self.layers = band_split, layers
-        self.final_norm, self.mask_estimators = final_norm, mask_estimators
-        self.skip_connection = skip_connection
-
-    def forward(self, features: Values) -> Masks:
-        """Masks for all values, real and imaginary part."""
-        x = self.band_split(features)
-        skips: list[Tensor] = []
-        for layer in self.layers:
-            x = layer(sum(skips, x))
-            if self.skip_connection:
-                skips.append(x)
-        x = self.final_norm(x)
-        return torch.stack([estimator(x) for estimator in self.mask_estimators], dim=1)
+    *limits, _ = (round(limit * window_size / 2048) for limit in accumulate(BINS_PER_BAND))
+    edges = sorted({0, *limits, window_size // 2 + 1})
+    return tuple(high - low for low, high in pairwise(edges))
 
 
 class BandFrontend(Frontend):
@@ -309,7 +283,7 @@ class BandSplitSeparator(SpectralSeparator):
         self.channels = config.audio_channels
         self.fourier = BandFrontend(config, members)
         self.layers = axial_layers(config, bands=len(widths))
-        self.final_norm = LengthNorm(dim) if config.norm == "final" else nn.Identity()
+        self.final_norm = norm(config, "final")
         self.band_split = BandSplit(widths, dim)
         self.mask_estimators = nn.ModuleList(
             MaskEstimator(widths, dim, dim * config.mask_expansion, config.mask_layers)
@@ -326,25 +300,30 @@ class BandSplitSeparator(SpectralSeparator):
 def axial_layers(config: BandSplitConfig, bands: int) -> nn.ModuleList:
     """Layers of two transformers; all along one axis share the table of their rotations."""
     frames = config.segment // config.hop_size + 1
-    rotaries = [Rotary(config.head_channels, length) for length in (frames, bands)]
-    depths = (config.time_blocks, config.freq_blocks)
+    along_time, along_freq = (Rotary(config.head_channels, length) for length in (frames, bands))
     return nn.ModuleList(
         AxialLayer(
-            *(
-                GatedTransformer(
-                    config.hidden_channels,
-                    depth,
-                    config.num_heads,
-                    config.head_channels,
-                    rotary,
-                    config.dropout,
-                    norm_output=config.norm == "each",
-                )
-                for depth, rotary in zip(depths, rotaries, strict=True)
-            )
+            transformer(config, config.time_blocks, along_time),
+            transformer(config, config.freq_blocks, along_freq),
         )
         for _ in range(config.num_layers)
     )
+
+
+def transformer(config: BandSplitConfig, depth: int, rotary: Rotary) -> GatedTransformer:
+    """Transformer along one axis."""
+    dim, dropout = config.hidden_channels, config.dropout
+    heads = (config.num_heads, config.head_channels, rotary, dropout, config.attention_bias)
+    blocks = (
+        GatedBlock(GatedAttention(dim, *heads), FeedForward(dim, dropout)) for _ in range(depth)
+    )
+    return GatedTransformer(blocks, norm(config, "each"))
+
+
+def norm(config: BandSplitConfig, place: NormPlace) -> nn.Module:
+    """A norm if the config has one in this place."""
+    is_here = config.norm in (place, "both")
+    return LengthNorm(config.hidden_channels) if is_here else nn.Identity()
 
 
 SMALL = {

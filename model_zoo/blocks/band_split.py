@@ -7,7 +7,7 @@ gates of heads: Bondarenko, Nagel and Blankevoort 2023 (arXiv 2306.12929, eq. 5)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -86,17 +86,20 @@ class GatedAttention(Attention):
         dim_head: width of a head, an even number.
         rotary: rotation of queries and keys; may be shared.
         dropout: dropout probability in training, of weights and of the output.
+        bias: whether queries, keys, values and the output have a bias; gates always do.
     """
 
-    def __init__(self, dim: int, heads: int, dim_head: int, rotary: Rotary, dropout: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, dim_head: int, rotary: Rotary, dropout: float, bias: bool
+    ) -> None:
         super().__init__()
         inner = heads * dim_head
         self.heads, self.dropout = heads, dropout
         self.rotary = rotary
         self.norm = LengthNorm(dim)
-        self.to_qkv = nn.Linear(dim, 3 * inner, bias=False)
+        self.to_qkv = nn.Linear(dim, 3 * inner, bias=bias)
         self.to_gates = nn.Linear(dim, heads)
-        self.to_out = nn.Sequential(nn.Linear(inner, dim, bias=False), nn.Dropout(dropout))
+        self.to_out = nn.Sequential(nn.Linear(inner, dim, bias=bias), nn.Dropout(dropout))
 
     def forward(self, x: Tokens) -> Tokens:
         """Mix the tokens of each sequence."""
@@ -141,36 +144,17 @@ class GatedBlock(nn.ModuleList):
 
 
 class GatedTransformer(nn.Module):
-    """Blocks in a row, and a norm after them where ``norm_output`` is true.
+    """Blocks in a row and a norm.
 
     Args:
-        dim: width of a token.
-        depth: number of blocks.
-        heads: attention heads.
-        dim_head: width of a head.
-        rotary: rotation of queries and keys.
-        dropout: dropout probability in training.
-        norm_output: whether the output is normalized.
+        blocks: attention and feed-forward parts.
+        norm: applied to the output of the last block.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        depth: int,
-        heads: int,
-        dim_head: int,
-        rotary: Rotary,
-        dropout: float,
-        norm_output: bool,
-    ) -> None:
+    def __init__(self, blocks: Iterable[GatedBlock], norm: nn.Module) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            GatedBlock(
-                GatedAttention(dim, heads, dim_head, rotary, dropout), FeedForward(dim, dropout)
-            )
-            for _ in range(depth)
-        )
-        self.norm = LengthNorm(dim) if norm_output else nn.Identity()
+        self.layers = nn.ModuleList(blocks)
+        self.norm = norm
 
     def forward(self, x: Tokens) -> Tokens:
         """Transform sequences of tokens."""
@@ -253,3 +237,39 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
     first, *others = pairwise(widths)
     layers = [part for pair in others for part in (nn.Tanh(), nn.Linear(*pair))]
     return nn.Sequential(nn.Linear(*first), *layers)
+
+
+class BandSplitNetwork(nn.Module):
+    """Values of the mixture's bands to masks of the stems.
+
+    Args:
+        band_split: values to tokens.
+        layers: transformers along time and frequency.
+        final_norm: normalizes the output of the last layer, or does nothing.
+        mask_estimators: one for each stem.
+        skip_connection: whether each layer gets the outputs of all layers before it.
+    """
+
+    def __init__(
+        self,
+        band_split: nn.Module,
+        layers: nn.ModuleList,
+        final_norm: nn.Module,
+        mask_estimators: nn.ModuleList,
+        skip_connection: bool,
+    ) -> None:
+        super().__init__()
+        self.band_split, self.layers = band_split, layers
+        self.final_norm, self.mask_estimators = final_norm, mask_estimators
+        self.skip_connection = skip_connection
+
+    def forward(self, features: Values) -> Masks:
+        """Masks for all values, real and imaginary part."""
+        x = self.band_split(features)
+        skips: list[Tensor] = []
+        for layer in self.layers:
+            x = layer(sum(skips, x))
+            if self.skip_connection:
+                skips.append(x)
+        x = self.final_norm(x)
+        return torch.stack([estimator(x) for estimator in self.mask_estimators], dim=1)
