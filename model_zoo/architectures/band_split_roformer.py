@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from einops import rearrange
@@ -120,6 +120,13 @@ class BandSplitConfig(SpectralConfig):
     sample_rate: int = 44_100
     segment: int = 352_800
 
+    if TYPE_CHECKING:
+        # An option of one network, a property of the other.
+
+        @property
+        def num_bands(self) -> int:
+            """Bands the spectrogram is split into."""
+
     @property
     def num_bins(self) -> int:
         """Bins of the spectrogram."""
@@ -128,12 +135,17 @@ class BandSplitConfig(SpectralConfig):
     def mistakes(self) -> list[str]:
         """Contradictions between the options."""
         found = super().mistakes()
+        size = self.num_bands * self.window_size
         rules = {
+            f"bands times window_size must be at most {LARGEST_BANK:,}, found {size:,}": (
+                size > LARGEST_BANK
+            ),
             f"head_channels must be even, found {self.head_channels}": self.head_channels % 2 > 0,
             f"dropout must be in [0, 1), found {self.dropout}": not 0 <= self.dropout < 1,
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
         }
-        return [*found, *broken(rules), *([] if found else self.mistakes_in_bands())]
+        found += broken(rules)
+        return found or self.mistakes_in_bands()
 
     def mistakes_in_bands(self) -> list[str]:
         """Contradictions in the layout of the bands."""
@@ -156,9 +168,6 @@ class MelBandRoFormerConfig(BandSplitConfig):
 
     def mistakes_in_bands(self) -> list[str]:
         """Bands need at least one bin each."""
-        size = self.num_bands * self.window_size
-        if size > LARGEST_BANK:
-            return [f"num_bands times window_size must be at most {LARGEST_BANK:,}, found {size:,}"]
         empty = int((~self.members().any(1)).sum())
         return broken(
             {
@@ -190,6 +199,11 @@ class BSRoFormerConfig(BandSplitConfig):
     norm: NormPlace = "final"
     dropout: float = 0.1
     bins_per_band: tuple[int, ...] = ()
+
+    @property
+    def num_bands(self) -> int:
+        """Bands the spectrogram is split into, at most."""
+        return len(self.bins_per_band or BINS_PER_BAND)
 
     def mistakes_in_bands(self) -> list[str]:
         """Bands need at least one bin each, and a bin needs one band."""

@@ -190,7 +190,8 @@ def test_every_option_changes_the_output(name: str, options: dict[str, object]) 
     ("kind", "options", "mistake"),
     [
         (MelBandRoFormerConfig, {"num_bands": 500}, "num_bands=500 must be lower for window_size"),
-        (MelBandRoFormerConfig, {"num_bands": 2**15}, "num_bands times window_size must be at"),
+        (MelBandRoFormerConfig, {"num_bands": 2**15}, "bands times window_size must be at most"),
+        (BSRoFormerConfig, {"window_size": 2**20}, "bands times window_size must be at most"),
         (MelBandRoFormerConfig, {"hop_size": 0}, "hop_size must be at least 1, found 0"),
         (MelBandRoFormerConfig, {"head_channels": 7}, "head_channels must be even, found 7"),
         (MelBandRoFormerConfig, {"dropout": 1.0}, r"dropout must be in \[0, 1\), found 1.0"),
