@@ -56,7 +56,7 @@ Members = Bool[Tensor, "band freq"]
 """Whether a band has a bin."""
 
 BINS_PER_BAND = (*[2] * 24, *[4] * 12, *[12] * 8, *[24] * 8, *[48] * 8, 128, 129)
-"""Bins of BS-RoFormer's 62 bands, for a window of 2048 samples (arXiv 2309.02612, section 4.1)."""
+"""Bins of BS-RoFormer's 62 bands, for a window of 2048 samples (arXiv 2309.02612)."""
 
 PUBLISHED_NAMES = {
     **{"dim": "hidden_channels", "depth": "num_layers", "heads": "num_heads"},
@@ -355,7 +355,7 @@ class MelBandRoFormer(BandSplitSeparator):
 
     Config = MelBandRoFormerConfig
     config: MelBandRoFormerConfig
-    purpose = "any stems, best of all with much data: transformers over mel bands that overlap"
+    purpose = "any stems, for GPUs: transformers over mel bands, as in public checkpoints"
     documented_parameters = 228_202_788
     small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "num_bands": 12}
 
@@ -368,7 +368,7 @@ class BSRoFormer(BandSplitSeparator):
 
     Config = BSRoFormerConfig
     config: BSRoFormerConfig
-    purpose = "any stems, best of all with much data: transformers over adjacent bands"
+    purpose = "any stems, for GPUs: transformers over adjacent bands, as in public checkpoints"
     documented_parameters = 159_758_028
     small_options: ClassVar[Mapping[str, Any]] = {
         **SMALL,

@@ -2,7 +2,7 @@
 
 The names of the layers are those of lucidrains' BS-RoFormer, so that its checkpoints fit:
 https://github.com/lucidrains/BS-RoFormer. Rotary embedding: Su et al. 2021 (arXiv 2104.09864);
-gates of heads: Bondarenko, Nagel and Blankevoort 2023 (arXiv 2306.12929, eq. 5).
+gates of heads: Bondarenko, Nagel and Blankevoort 2023 (arXiv 2306.12929).
 """
 
 from __future__ import annotations
