@@ -203,7 +203,9 @@ class BandSplit(nn.Module):
     def forward(self, x: Values) -> Bands:
         """A token for each band and frame."""
         parts = zip(self.to_features, torch.split(x, self.widths, dim=-1), strict=True)
-        return torch.stack([layers(part) for layers, part in parts], dim=-2)
+        tokens = torch.stack([layers(part) for layers, part in parts], dim=-2)
+        # All layers add to these tokens; in bfloat16, each sum would lose a little.
+        return tokens.to(x.dtype)
 
 
 class MaskEstimator(nn.Module):

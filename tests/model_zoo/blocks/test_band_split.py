@@ -97,6 +97,15 @@ def test_bands_are_split_at_their_widths() -> None:
     torch.testing.assert_close(tokens[:, :, 1], split.to_features[1](x[..., 2:]))
 
 
+def test_tokens_are_as_precise_as_the_input_under_autocast() -> None:
+    """All layers add to them; sums in bfloat16 cost the full-size BS-RoFormer 5 dB."""
+    split = fill(BandSplit([2, 3], 4))
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens = split(pattern(1, 2, 5))
+        assert split.to_features[0](pattern(1, 2)).dtype == torch.bfloat16
+    assert tokens.dtype == torch.float32
+
+
 def test_mask_estimators_by_hand() -> None:
     """With one linear layer, the second half of its output gates the first."""
     estimator = MaskEstimator([1, 2], dim=1, hidden=9, layers=1)
