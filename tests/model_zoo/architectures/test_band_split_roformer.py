@@ -40,9 +40,9 @@ def layout(
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes in a public stereo checkpoint of one stem, but for ``rotary_embed.freqs``.
 
-    Checked against the two files that the default options describe: MelBandRoformer.ckpt by
-    Kimberley Jensen and model_bs_roformer_ep_317_sdr_12.9755.ckpt by viperx. All have 8 heads of 64
-    features and hidden layers of 4 times the width.
+    As in msst's classes with the configurations of MelBandRoformer.ckpt by Kimberley Jensen and
+    model_bs_roformer_ep_317_sdr_12.9755.ckpt by viperx, which the default options describe: 8 heads
+    of 64 features, hidden layers of 4 times the width.
     """
     for number in range(2 * depth):
         prefix = f"layers.{number // 2}.{number % 2}"

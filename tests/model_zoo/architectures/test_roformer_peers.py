@@ -2,8 +2,8 @@
 
 Reference: BS-RoFormer 0.3.10 of lucidrains, and msst 0.1.0, which is ZFTurbo's
 Music-Source-Separation-Training as a library, for options that the former lacks. Both with the
-same random weights. Without msst's ``use_shared_bias``, the bias of attention has no reference
-here; tests/model_zoo/blocks/test_band_split.py compares it with its definition.
+same random weights. Neither has a bias in attention (``attention_bias``), which is compared with
+its definition in tests/model_zoo/blocks/test_band_split.py.
 """
 
 from __future__ import annotations
