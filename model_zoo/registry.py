@@ -19,6 +19,8 @@ ARCHITECTURES: dict[str, str] = {
     "melroformer": "model_zoo.architectures.melroformer:MelRoFormer",
     "melrnn": "model_zoo.architectures.melrnn:MelRNN",
     "melunet": "model_zoo.architectures.melunet:MelUNet",
+    "mel_band_roformer": "model_zoo.architectures.band_split_roformer:MelBandRoFormer",
+    "bs_roformer": "model_zoo.architectures.band_split_roformer:BSRoFormer",
     "frame_transformer": "model_zoo.architectures.frame_transformer:FrameTransformerSeparator",
     "phase_predictor": "model_zoo.architectures.frame_transformer:PhasePredictorSeparator",
     "vq_frame_transformer": (

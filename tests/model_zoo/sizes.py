@@ -18,6 +18,8 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "spectrogram_net_lstm": {"stems": THREE, "num_channels": 2},
     "spectrogram_net_vae": {"stems": THREE, "num_channels": 2},
     "tfswa_resunet": {"stems": THREE, "audio_channels": 2},
+    "mel_band_roformer": {"stems": THREE, "audio_channels": 1},
+    "bs_roformer": {"stems": THREE, "audio_channels": 1},
     "spleeter": {"stems": THREE, "output": "softmax"},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
@@ -42,6 +44,11 @@ AURALFLOW = (1024, 173, 1, 16)
 NORMALIZED = {"normalize_input": True, "normalize_output": True}
 DEEP_LSTM = {"recurrent_depth": 2, "hidden_size": 2048}
 SKIPPED = {"skip_projection": False}
+
+BS_OF_FOUR_STEMS = {
+    **{"hidden_channels": 384, "num_layers": 8, "mask_expansion": 2},
+    "stems": ("vocals", "drums", "bass", "other"),
+}
 
 DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "melroformer": (
@@ -86,6 +93,17 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "lightweight_tfswa": (Documented(2_919_714),),
     "multi_scale_tfswa": (Documented(7_850_924),),
     "tfswa_resunet": (Documented(44_435_744),),
+    # Public counts have 64 more, the frequencies of the rotations, which are computed here.
+    "mel_band_roformer": (
+        Documented(228_202_852 - 64),
+        Documented(251_869_636 - 64, options={"num_layers": 12}),
+        Documented(69_102_468 - 64, options={"hidden_channels": 192, "num_layers": 8}),
+    ),
+    "bs_roformer": (
+        Documented(159_758_092 - 64),
+        Documented(98_194_828 - 64, options={"hidden_channels": 384, "hop_size": 512}),
+        Documented(131_704_164 - 64, options=BS_OF_FOUR_STEMS),
+    ),
     "spleeter": (
         Documented(2 * 9_822_725),
         Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),

@@ -61,6 +61,10 @@ MEL = {
     **{**FRAMES, "num_bands": 24, "features": "magnitude", "output": "mask", "mask_mult": "gain"},
     **{"mask_activation": "sigmoid", "overlap_norm": "count"},
 }
+ROFORMER = {
+    **{**FRAMES, "hidden_channels": 32, "num_layers": 2, "num_heads": 2, "head_channels": 16},
+    **{"mask_layers": 2, "mask_expansion": 1, "dropout": 0.0, "audio_channels": 1},
+}
 SPLEETER = {
     **{
         "stems": ("vocals", "instrumental"),
@@ -86,6 +90,8 @@ NETWORKS = {
     "melroformer": SmallNetwork({**MEL, "hidden_channels": 32, "num_layers": 2, "num_heads": 2}),
     "melrnn": SmallNetwork({**MEL, "hidden_channels": 32, "num_layers": 2, "num_groups": 2}),
     "melunet": SmallNetwork({**MEL, "hidden_channels": 12, "num_layers": 2}, lr=0.002),
+    "mel_band_roformer": SmallNetwork({**ROFORMER, "num_bands": 24}),
+    "bs_roformer": SmallNetwork(ROFORMER),
     "frame_transformer": SmallNetwork(
         {
             **{**FRAMES, "stems": ("vocals",), "channels": 2, "expansion": 2, "dropout": 0.0},
@@ -115,6 +121,7 @@ NETWORKS = {
 }
 QUICK = {
     "melroformer",
+    "bs_roformer",
     "frame_transformer",
     "spectrogram_net_simple",
     "spleeter",

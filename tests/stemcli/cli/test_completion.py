@@ -85,7 +85,7 @@ def test_only_models_that_fit_and_are_installed(complete: Complete, tmp_path: Pa
     assert complete("models", "verify", "") == [*BUNDLED, "lost", "mine"]
     assert complete("models", "remove", "") == ["lost", "mine"]
     assert complete("models", "info", "m") == [
-        "melroformer", "mine", "melrnn", "melunet", "multi_scale_tfswa",
+        "melroformer", "mine", "melrnn", "melunet", "mel_band_roformer", "multi_scale_tfswa",
     ]  # fmt: skip
     assert complete("separate", "-m", "mine", "--stems", "") == ["vocals", "band"]
 
@@ -107,7 +107,7 @@ def test_stems_of_the_model_in_the_settings(
 
 def test_training(complete: Complete) -> None:
     assert complete("train", "--recipe", "") == [*recipe_names()]
-    assert complete("tune", "mel") == ["melroformer", "melrnn", "melunet"]
+    assert complete("tune", "mel") == ["melroformer", "melrnn", "melunet", "mel_band_roformer"]
     assert complete("tune", "") == [*registry.ARCHITECTURES]
     assert complete("tune", "melrnn", "--recipe", "tune-melr") == [
         "tune-melrnn", "tune-melroformer",
