@@ -357,6 +357,8 @@ class MelBandRoFormer(BandSplitSeparator):
     config: MelBandRoFormerConfig
     purpose = "any stems, for GPUs: transformers over mel bands, as in public checkpoints"
     documented_parameters = 228_202_788
+    grid = "msst"
+    adds_up = False
     small_options: ClassVar[Mapping[str, Any]] = {**SMALL, "num_bands": 12}
 
 
@@ -370,6 +372,8 @@ class BSRoFormer(BandSplitSeparator):
     config: BSRoFormerConfig
     purpose = "any stems, for GPUs: transformers over adjacent bands, as in public checkpoints"
     documented_parameters = 159_758_028
+    grid = "msst"
+    adds_up = False
     small_options: ClassVar[Mapping[str, Any]] = {
         **SMALL,
         "bins_per_band": (*[4] * 8, *[8] * 4, *[16] * 3, 17),
