@@ -19,6 +19,7 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "spectrogram_net_vae": {"stems": THREE, "num_channels": 2},
     "tfswa_resunet": {"stems": THREE, "audio_channels": 2},
     "spleeter": {"stems": THREE, "output": "softmax"},
+    "open_unmix": {"stems": THREE, "residual": True, "audio_channels": 1},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
 audio channels if there is a choice. Architectures without an entry get three stems."""
@@ -86,6 +87,10 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "lightweight_tfswa": (Documented(2_919_714),),
     "multi_scale_tfswa": (Documented(7_850_924),),
     "tfswa_resunet": (Documented(44_435_744),),
+    "open_unmix": (
+        Documented(4 * 8_893_348),
+        Documented(4 * 28_257_188, (1024,)),
+    ),
     "spleeter": (
         Documented(2 * 9_822_725),
         Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
