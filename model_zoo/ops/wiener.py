@@ -37,6 +37,9 @@ FLOOR = SMALLEST_POWER**0.5
 LOUDEST = 10.0
 """Largest magnitude of a window after scaling; the noise of the model is relative to it."""
 
+ROUNDING = 16.0
+"""Smallest ratio of the floor to the rounding error of the model's power, for float32."""
+
 
 def soft_masks(
     magnitudes: Float[Tensor, "batch stem channel freq frame"],
@@ -49,6 +52,9 @@ def wiener_filter(
     estimates: Estimates, mixture: Mixtures, iterations: int, window: int | None = None
 ) -> Estimates:
     """Refine estimates of all stems so that together they explain all channels of the mixture.
+
+    Computed in float64: where one sound is panned, the covariance has nearly rank one, and rounding
+    to float32 would leave errors of some percent or no number at all.
 
     Args:
         estimates: first estimates of two stems or more, of one or two channels.
@@ -63,11 +69,11 @@ def wiener_filter(
     x = rearrange(_filled(mixture, length), "b c f (n t) -> (b n) f c t", t=length)
     y = rearrange(_filled(estimates, length), "b s c f (n t) -> (b n) f s c t", t=length)
     scale = (x.abs().amax((1, 2, 3), keepdim=True) / LOUDEST).clamp_min(1)
-    x, y = x / scale, y / scale.unsqueeze(-1)
+    x, y = _precise(x / scale), _precise(y / scale.unsqueeze(-1))
     for _ in range(iterations):
         y = _iteration(y, x)
-    y = rearrange(y * scale.unsqueeze(-1), "(b n) f s c t -> b s c f (n t)", b=mixture.shape[0])
-    return y[..., :frames]
+    y = y.to(estimates.dtype) * scale.unsqueeze(-1)
+    return rearrange(y, "(b n) f s c t -> b s c f (n t)", b=mixture.shape[0])[..., :frames]
 
 
 def _filled(
@@ -75,6 +81,11 @@ def _filled(
 ) -> Complex[Tensor, "*item whole_frame"]:
     """Silent frames at the end, which change no sum, up to a multiple of ``length``."""
     return F.pad(spectrum, (0, -spectrum.shape[-1] % length))
+
+
+def _precise(spectrum: Complex[Tensor, "*item"]) -> Complex[Tensor, "*item"]:
+    """The same in double precision, which Apple's GPUs do not have."""
+    return spectrum if spectrum.device.type == "mps" else spectrum.to(torch.complex128)
 
 
 def _iteration(estimates: EstimateWindows, mixture: MixtureWindows) -> EstimateWindows:
@@ -90,8 +101,8 @@ def _iteration(estimates: EstimateWindows, mixture: MixtureWindows) -> EstimateW
 def _whitened(mixture: MixtureWindows, power: Powers, covariances: Covariances) -> MixtureWindows:
     """The mixture, multiplied by the inverse of its modelled covariance.
 
-    The inverse of a matrix ``[[a, b], [b*, d]]`` is ``[[d, -b], [-b*, a]] / (a d - |b|²)``. The
-    determinant is expanded by powers of the floor, so that rounding cannot bring it below 0.
+    The inverse of a matrix ``[[a, b], [b*, d]]`` is ``[[d, -b], [-b*, a]] / (a d - |b|²)``. In
+    float32 the floor is raised so that rounding cannot bring the denominator to 0.
     """
     left = covariances[..., 0, 0].real
     if mixture.shape[-2] == 1:
@@ -99,8 +110,8 @@ def _whitened(mixture: MixtureWindows, power: Powers, covariances: Covariances) 
     right, cross = covariances[..., 1, 1].real, covariances[..., 0, 1]
     parts = torch.stack([left, right, cross.real, cross.imag], dim=-2) @ power
     a, d, real, imag = parts.unbind(-2)
-    b = torch.complex(real, imag)
-    determinant = (a * d - real.square() - imag.square()).clamp_min(0) + FLOOR * (a + d + FLOOR)
+    floor = (ROUNDING * torch.finfo(power.dtype).eps * (a + d)).clamp_min(FLOOR)
+    a, d, b = a + floor, d + floor, torch.complex(real, imag)
     x, y = mixture.unbind(-2)
-    a, d = a + FLOOR, d + FLOOR
-    return torch.stack([d * x - b * y, a * y - b.conj() * x], -2) / determinant.unsqueeze(-2)
+    adjugate = torch.stack([d * x - b * y, a * y - b.conj() * x], dim=-2)
+    return adjugate / (a * d - real.square() - imag.square()).unsqueeze(-2)
