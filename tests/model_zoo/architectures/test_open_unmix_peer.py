@@ -87,6 +87,8 @@ def perturbed(separator: nn.Module) -> nn.Module:
             value.mul_(torch.exp(0.3 * noise))
         elif value.ndim == 1:
             value.add_(0.3 * noise)
+        else:
+            value.mul_(2)
     return separator.eval()
 
 
