@@ -6,9 +6,9 @@
                                  ├─▶ network of stem 2 ─▶ mask ─┼─▶ Wiener filter ─▶ stems
                                  └─▶ ...                       ─┘
 
-Each network scales the magnitudes of its stem out of those of the mixture, with no upper limit. The
-masked mixtures are the first estimates of a multichannel Wiener filter
-(:mod:`model_zoo.ops.wiener`), which separates by direction as well.
+Each network estimates the magnitudes of its stem as those of the mixture times a mask of 0 or more.
+The masked mixtures are the first estimates of a multichannel Wiener filter
+(:mod:`model_zoo.ops.wiener`), which also separates by direction.
 https://doi.org/10.21105/joss.01667
 
 The tensors of stem N are ``targets.N.KEY``, where KEY is the name in the authors' file for this
@@ -39,7 +39,7 @@ Mask = Float[Tensor, "batch channel freq frame"]
 Masks = Float[Tensor, "batch masked_stem channel freq frame"]
 
 MOST_ITERATIONS = 100
-"""Limit of ``niter``; each iteration takes about as long as one network."""
+"""Limit of ``niter``, against files that would take forever."""
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,13 @@ SMALLEST_POWER = 1e-10
 """Keeps ratios defined where all estimates are silent (Open-Unmix's epsilon)."""
 
 FLOOR = SMALLEST_POWER**0.5
-"""Power of the white noise in the model of the mixture, relative to :data:`LOUDEST` squared."""
+"""Power of the white noise in the model of the mixture, which keeps its inverse defined."""
 
 LOUDEST = 10.0
-"""Largest magnitude of a window after scaling; the noise of the model is relative to it."""
+"""Magnitude that louder windows are scaled down to, so that the noise counts as much in them."""
 
 ROUNDING = 16.0
-"""Smallest ratio of the floor to the rounding error of the model's power, for float32."""
+"""Smallest ratio of the floor to the rounding error of the modelled power; matters in float32."""
 
 
 def soft_masks(
