@@ -38,6 +38,7 @@ ARCHITECTURES: dict[str, str] = {
     "tfswa_unet": "model_zoo.architectures.tfswa_unet:TFSWAUNetSeparator",
     "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
+    "open_unmix": "model_zoo.architectures.open_unmix:OpenUnmix",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
     "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }

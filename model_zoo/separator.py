@@ -203,6 +203,9 @@ class SpectralConfig(SeparatorConfig):
     stems: tuple[str, ...] = ("vocals",)
     segment: int = 409_600
 
+    may_be_zero: ClassVar[tuple[str, ...]] = ()
+    """Fields with whole numbers that may be below 1."""
+
     if TYPE_CHECKING:
         # Every architecture has a field for each of these three, in the order of its paper's
         # arguments; fields of this class would come before them.
@@ -270,9 +273,10 @@ class SpectralSeparator(Separator):
 
 
 def _below_one(config: SpectralConfig) -> list[str]:
-    """Every field of these configs for whole numbers is a size or a count."""
+    """Fields of these configs for whole numbers are sizes or counts, unless they may be 0."""
     kinds = get_type_hints(type(config))
-    counts = [field.name for field in dataclasses.fields(config) if kinds[field.name] is int]
+    names = [field.name for field in dataclasses.fields(config)]
+    counts = [name for name in names if kinds[name] is int and name not in config.may_be_zero]
     values = {name: getattr(config, name) for name in counts}
     return [
         f"{name} must be at least 1, found {value}" for name, value in values.items() if value < 1

@@ -23,7 +23,7 @@ FAMILIES = {
     r".*mdx.?net.*|uvr[-_]mdx.*|kim_.*|mdx23c.*|.*\.onnx": "MDX-Net",
     r"\d*_?hp\d?[-_].*|uvr[-_]de.*": "UVR's VR networks",
     r"scnet.*": "SCNet",
-    r"umx.*|open-?unmix.*|x-?umx.*": "Open-Unmix",
+    r"x-?umx.*": "X-UMX",
 }
 """Names of public models whose networks do not exist here, as a pattern, and what they are."""
 

@@ -1,4 +1,4 @@
-"""Converts checkpoints of MSRKit and Spleeter to models of the zoo."""
+"""Converts checkpoints of MSRKit, Spleeter and Open-Unmix to models of the zoo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model_zoo.catalogue.names import check_free
 from model_zoo.catalogue.unknown import not_usable
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import sha256
-from model_zoo.importers import msrkit, spleeter, tensorflow
+from model_zoo.importers import msrkit, open_unmix, spleeter, tensorflow
 from model_zoo.importers.unpickle import state_dict
 from model_zoo.option_names import option
 from model_zoo.separator import Separator
@@ -23,6 +23,9 @@ from model_zoo.weight_checks import require_fit, shapes_of
 from model_zoo.weights import load_tensors
 
 PathLike = str | os.PathLike[str]
+
+PROGRAMS = {"spleeter": "Spleeter", "open_unmix": "Open-Unmix"}
+"""Programs by architecture; all others are MSRKit's."""
 
 USUAL = msrkit.GeneratorOptions()
 OURS = re.compile(r"^fourier\.|\.num_batches_tracked$")
@@ -41,18 +44,21 @@ def convert(
     licence: str = "not stated",
     overwrite: bool = False,
 ) -> Card:
-    """Convert a network of MSRKit or Spleeter to a model of the user's zoo.
+    """Convert a network of MSRKit, Spleeter or Open-Unmix to a model of the user's zoo.
 
     Args:
         path: PyTorch or safetensors file, folder of a Spleeter model, or one PyTorch file per stem
-            of such a model.
+            of a model of Spleeter or Open-Unmix.
         name: name of the new model.
         stems: names of the stems. By default the file's name for MSRKit (``Guitar.pth``), and for
-            Spleeter the names in its file names, or those of the published model.
-        residual: name of the mixture without the stem; by default ``no_STEM``. Spleeter has none.
+            Spleeter the names in its file names, or those of the published model, and for
+            Open-Unmix the names of the files (``vocals-b62c91ce.pth``).
+        residual: name of the mixture without the stem; by default ``no_STEM``. Full sets of stems
+            have none.
         num_heads: heads of MelRoFormer, which shapes do not reveal. Usually 4.
         hop_size: hop in samples, which shapes do not reveal. Usually a quarter of the window.
-        sample_rate: sample rate in Hz; found by the mel bands, and only checked if given.
+        sample_rate: sample rate in Hz; found by MSRKit's mel bands, and only checked if given. For
+            Open-Unmix usually 44,100.
         licence: licence of the weights, as their source states it.
         overwrite: replace a model of the user with this name.
 
@@ -99,8 +105,12 @@ def read_network(
     if all(spleeter.FILE_MARK in each for each in tensors):
         unets = [spleeter.from_torch(each) for each in tensors]
         return _spleeter(unets, stems or _mentioned(sources), sources[0])
+    if all(map(open_unmix.is_target, tensors)):
+        return _open_unmix(tensors, stems or open_unmix.stems_of(sources), options, sources[0])
     if len(sources) > 1:
-        raise NoModelError("Only models of Spleeter have one file per stem: convert one file")
+        raise NoModelError(
+            "Only models of Spleeter and Open-Unmix have one file per stem: convert one file"
+        )
     return _msrkit(tensors[0], stems, options, sources[0])
 
 
@@ -109,6 +119,22 @@ def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin:
     separator = registry.build("spleeter", config)
     ours = {name: value for name, value in separator.state_dict().items() if OURS.search(name)}
     load_tensors(separator, {**ours, **tensors}, origin=str(origin))
+    return separator
+
+
+def _open_unmix(
+    targets: Sequence[spleeter.Tensors],
+    stems: tuple[str, ...],
+    options: msrkit.GeneratorOptions,
+    origin: Path,
+) -> Separator:
+    config, tensors = open_unmix.assemble(targets, stems, options)
+    registry.architecture("open_unmix").Config.from_dict(config)  # the user's mistakes first
+    shapes = shapes_of(tensors) | {"fourier.window": (config["window_size"],)}
+    require_fit(str(origin), "open_unmix", config, shapes)
+    separator = registry.build("open_unmix", config)
+    window = separator.state_dict()["fourier.window"]
+    load_tensors(separator, {"fourier.window": window, **tensors}, origin=str(origin))
     return separator
 
 
@@ -184,7 +210,7 @@ def _card(
         stems=stems,
         residual="" if is_full_set else residual or f"no_{stems[0]}",
         licence=licence,
-        source=f"{'Spleeter' if is_full_set else 'MSRKit'} checkpoint {files}",
+        source=f"{PROGRAMS.get(registry.name_of(separator), 'MSRKit')} checkpoint {files}",
     )
 
 

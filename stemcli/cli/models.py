@@ -119,6 +119,7 @@ def unknown(name: str) -> UnknownNameError:
         ("stem models convert Guitar.pth --name guitar", "then: stem separate --model guitar ..."),
         ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name stems"),
         ("stem models convert pretrained_models/4stems --name spleeter_4stems", "from Spleeter"),
+        ("stem models convert umxl/*.pth --name umxl", "from Open-Unmix, a file for each stem"),
     ),
 )
 @click.argument(
@@ -146,11 +147,11 @@ def unknown(name: str) -> UnknownNameError:
 def convert_command(
     *, checkpoints: tuple[Path, ...], name: str, console: Console, **choices: Any
 ) -> None:
-    """Add a model from checkpoints of MSRKit or Spleeter.
+    """Add a model from checkpoints of MSRKit, Spleeter or Open-Unmix.
 
     CHECKPOINT is the file of an MSRKit generator, the folder of a Spleeter TensorFlow model, or one
-    torch file per stem of such a model. No code in the checkpoint is run. The result is a
-    safetensors file with a card in your zoo.
+    torch file per stem of a model of Spleeter or Open-Unmix. No code in the checkpoint is run. The
+    result is a safetensors file with a card in your zoo.
     """
     from model_zoo.importers import convert
 

@@ -140,7 +140,7 @@ CHUNKS = "Leave it out: songs of any length are separated in overlapping chunks,
 REST = "Leave it out: --two-stems writes the rest of the song as the second stem"
 ENCODER = "Leave it out: LAME's best preset is used; --quality sets a variable bit rate"
 LEVELS = "Leave it out: the stems keep their levels; only if they would clip, all get the same gain"
-WIENER = "Leave it out: there is no Wiener filter"
+WIENER = "Leave it out: only models of Open-Unmix have a Wiener filter"
 TTA = "Use --shifts N to average several passes"
 NETWORK = "Leave it out: the installed networks have no such setting"
 
@@ -192,8 +192,8 @@ REFUSED = (
     RefusedOption(
         "-a --audio-adapter", SPLEETER, "Leave it out: the decoder is chosen by the file"
     ),
-    _flag("--mwf", SPLEETER, "Leave it out: there is no multichannel Wiener filter"),
-    RefusedOption("--niter --wiener-win-len", UNMIX, WIENER),
+    _flag("--mwf", SPLEETER, WIENER),
+    RefusedOption("--niter --wiener-win-len", UNMIX, "Leave it out: it is an option of the model"),
     _flag("--use-tta", MSST, TTA),
     _flag("--vr-enable-tta", SEPARATOR, TTA),
     _flag(

@@ -21,6 +21,7 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "mel_band_roformer": {"stems": THREE, "audio_channels": 1},
     "bs_roformer": {"stems": THREE, "audio_channels": 1},
     "spleeter": {"stems": THREE, "output": "softmax"},
+    "open_unmix": {"stems": THREE, "residual": True, "audio_channels": 1},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
 audio channels if there is a choice. Architectures without an entry get three stems."""
@@ -103,6 +104,10 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
         Documented(159_758_092 - 64),
         Documented(98_194_828 - 64, options={"hidden_channels": 384, "hop_size": 512}),
         Documented(131_704_164 - 64, options=BS_OF_FOUR_STEMS),
+    ),
+    "open_unmix": (
+        Documented(4 * 8_893_348),
+        Documented(4 * 28_257_188, (1024,)),
     ),
     "spleeter": (
         Documented(2 * 9_822_725),

@@ -74,6 +74,10 @@ SPLEETER = {
     },
     **{"num_levels": 3, "dropout": 0.0, "window_size": 512, "hop_size": 128, "sample_rate": RATE},
 }
+OPEN_UNMIX = {
+    **{**FRAMES, "stems": ("vocals", "instrumental"), "hidden_size": 64, "num_layers": 1},
+    **{"num_bins": 192},
+}
 U_NET = {
     **{"num_fft_bins": 256, "num_frames": 47, "hidden_channels": 4, "num_levels": 4},
     **{"dropout_p": 0.0, "normalize_input": True, "normalize_output": True},
@@ -101,6 +105,7 @@ NETWORKS = {
     ),
     "spectrogram_net_simple": SmallNetwork(U_NET),
     "spleeter": SmallNetwork(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
+    "open_unmix": SmallNetwork(OPEN_UNMIX, groups={"instrumental": ["bass", "drums", "other"]}),
     "spectrogram_net_lstm": SmallNetwork({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
     "spectrogram_net_vae": SmallNetwork(
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
@@ -124,6 +129,7 @@ QUICK = {
     "bs_roformer",
     "frame_transformer",
     "spectrogram_net_simple",
+    "open_unmix",
     "spleeter",
     "tfswa_unet",
     "tfswa_resunet",

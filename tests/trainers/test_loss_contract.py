@@ -22,7 +22,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 ASYMMETRIC = ("convergence", "noise_to_signal", "perceptual")
 NOT_MEANS_OVER_ITEMS = ("convergence", "masked", "perceptual")
-SPECTRAL = ("magnitude_l1", "multi_mel", "multi_resolution_magnitude", "multi_resolution_stft")
+SPECTRAL = (
+    *("magnitude_l1", "magnitude_mse"),
+    *("multi_mel", "multi_resolution_magnitude", "multi_resolution_stft"),
+)
 
 every_loss = pytest.mark.parametrize("name", VARIANTS)
 

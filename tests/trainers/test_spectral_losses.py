@@ -55,9 +55,19 @@ def test_magnitude_l1_by_hand() -> None:
     assert loss(constant, silence).item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_magnitude_mse_by_hand() -> None:
+    """A cosine on a bin has a fourth of the window there, and an eighth in both neighbours."""
+    loss = make_loss("magnitude_mse", RATE, {"n_fft": N_FFT, "hop": HOP})
+    expected = 0.36 * ((N_FFT / 4) ** 2 + 2 * (N_FFT / 8) ** 2) / BINS / ENERGY
+    assert loss(cosine(0.6), torch.zeros_like(cosine(1))).item() == pytest.approx(
+        expected, rel=1e-4
+    )
+    assert loss(cosine(0.9), cosine(0.3)).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_only_the_complex_loss_depends_on_phase() -> None:
     wave = torch.randn(1, 1, 1, 6000, generator=torch.Generator().manual_seed(1))
-    for name in ("magnitude_l1", "multi_resolution_magnitude"):
+    for name in ("magnitude_l1", "magnitude_mse", "multi_resolution_magnitude"):
         assert make_loss(name, RATE)(-wave, wave).item() == 0
     assert multi_resolution_stft(-wave, wave).item() > 1
 

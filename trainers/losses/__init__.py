@@ -17,6 +17,7 @@ from trainers.losses.base import Loss, Maker, TooShortError, plain
 from trainers.losses.perceptual import Perceptual
 from trainers.losses.spectral import (
     MagnitudeL1,
+    MagnitudeMSE,
     MultiMel,
     MultiResolutionMagnitude,
     PhaseCosine,
@@ -29,6 +30,7 @@ __all__ = ["LOSSES", "NOISE_LOSSES", "PHASE_LOSSES", "Loss", "Maker", "make_loss
 
 LOSSES: dict[str, Maker] = {
     "magnitude_l1": Maker(MagnitudeL1),
+    "magnitude_mse": Maker(MagnitudeMSE),
     "masked": Maker(Masked),
     "mean_square": plain(mean_square),
     "multi_mel": Maker(MultiMel),

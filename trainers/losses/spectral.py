@@ -55,6 +55,15 @@ class MagnitudeL1(LossOptions):
 
 
 @dataclass(frozen=True)
+class MagnitudeMSE(MagnitudeL1):
+    """Options of the squared loss at one resolution."""
+
+    def make(self, sample_rate: int) -> Loss:
+        """Create :func:`magnitude_mse`."""
+        return partial(magnitude_mse, n_fft=self.n_fft, hop=self.hop)
+
+
+@dataclass(frozen=True)
 class MultiResolutionMagnitude(LossOptions):
     """Options of a loss at several resolutions.
 
@@ -94,6 +103,12 @@ def multi_resolution_stft(estimate: Stems, reference: Stems) -> Float[Tensor, ""
 def magnitude_l1(estimate: Stems, reference: Stems, n_fft: int, hop: int) -> Float[Tensor, ""]:
     """Compute the mean absolute difference of magnitudes, ignoring phase."""
     return _l1(magnitudes(estimate, n_fft, hop), magnitudes(reference, n_fft, hop))
+
+
+def magnitude_mse(estimate: Stems, reference: Stems, n_fft: int, hop: int) -> Float[Tensor, ""]:
+    """Compute the mean squared difference of magnitudes, ignoring phase."""
+    difference = magnitudes(estimate, n_fft, hop) - magnitudes(reference, n_fft, hop)
+    return difference.square().mean()
 
 
 def multi_resolution_magnitude(

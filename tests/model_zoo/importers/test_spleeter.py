@@ -167,7 +167,7 @@ def test_mismatches_are_reported_in_one_sentence(files: list[Path], zoo: Path) -
 
 def test_other_networks_have_one_file(files: list[Path], tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(NoModelError, match="Only models of Spleeter have one file"):
+    with pytest.raises(NoModelError, match="Only models of Spleeter and Open-Unmix have one file"):
         read_network([tmp_path / "other.pth", *files])
 
 

@@ -115,7 +115,8 @@ def test_all_options_without_an_equivalent_are_answered_at_once(run_stem: RunSte
         "-i is an option of spleeter. Name the songs without it: stem separate SONG.",
         "--duration is an option of spleeter and open-unmix. Use --end, the time where to stop:"
         " --start 30 --end 90 for a minute from 0:30.",
-        "--mwf is an option of spleeter. Leave it out: there is no multichannel Wiener filter.",
+        "--mwf is an option of spleeter. Leave it out: only models of Open-Unmix have a Wiener"
+        " filter.",
     ]
     assert line == f"Error: {' '.join(answers)} (See: stem separate --help)"
 
@@ -262,7 +263,8 @@ def test_only_names_of_long_options_are_rewritten() -> None:
         ("UVR-MDX-NET-Inst_HQ_3.onnx", "weights of MDX-Net cannot be used yet"),
         ("model_bs_roformer_ep_317_sdr_12.9755.ckpt", "the public Roformers cannot be used yet"),
         ("mel_band_roformer", "the public Roformers cannot be used yet"),
-        ("umxl", "weights of Open-Unmix cannot be used yet"),
+        ("x-umx", "weights of X-UMX cannot be used yet"),
+        ("umxl", "Add others with stem models convert, stem models add or stem train"),
         ("1_HP-UVR", "weights of UVR's VR networks cannot be used yet"),
         ("spleeter:5stems", "stem models convert 5stems --name spleeter_5stems"),
         ("4stems", "stem models convert 4stems --name spleeter_4stems"),
