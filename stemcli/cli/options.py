@@ -7,7 +7,6 @@ and puts the option's name before its message.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -20,66 +19,24 @@ from model_zoo.grids import Combination
 from model_zoo.option_names import contradiction
 from stemcli.cli import candidates
 from stemcli.cli.other_tools import other_tools_options
-from stemcli.cli.parameter_types import FormatChoice, WholeNumber, kilobits, weights
+from stemcli.cli.parameter_types import (
+    FormatChoice,
+    WholeNumber,
+    device,
+    fraction,
+    kilobits,
+    names,
+    seconds,
+    track,
+    weights,
+    workflow,
+)
 
 if TYPE_CHECKING:
     from stemcli.engine.options import Options
 
 
-CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
-DEVICE = re.compile("|".join((*candidates.DEVICES, r"cuda:\d+")))
 REPORTS = (".json", ".csv")
-SIXTY = 60  # seconds in a minute, minutes in an hour
-
-
-def seconds(text: str) -> float:
-    """A time in a song, in seconds: ``90``, ``1:30`` or ``1:02:03.5``."""
-    match = CLOCK.fullmatch(text.strip())
-    if not match:
-        raise BadParameter(f"{text!r} is not a time. Try e.g. 90, 1:30 or 1:02:03.5")
-    hours, minutes = int(match["hours"] or 0), int(match["minutes"] or 0)
-    rest = float(match["seconds"])
-    if (match["minutes"] and rest >= SIXTY) or (match["hours"] and minutes >= SIXTY):
-        raise BadParameter(f"{text!r} is not a time: numbers after a colon must be below 60")
-    return (hours * SIXTY + minutes) * SIXTY + rest
-
-
-def fraction(text: str) -> float:
-    """A fraction: 0 <= fraction < 1."""
-    try:
-        number = float(text)
-    except ValueError as error:
-        raise BadParameter(f"{text!r} is not a number. Try a fraction, e.g. 0.25") from error
-    if not 0 <= number < 1:
-        raise BadParameter(f"{text} is not at least 0 and below 1. Try e.g. 0.25")
-    return number
-
-
-def track(text: str) -> int:
-    """The number of an audio track, counted from 1."""
-    if not re.fullmatch(r"[0-9]{1,9}", text.strip(), re.ASCII) or not int(text):
-        raise BadParameter(
-            f"{text!r} is not a track number. Use e.g. --track 2 for the second track"
-        )
-    return int(text)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names separated by commas, without spaces and duplicates, in the given order."""
-    unique = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not unique:
-        raise BadParameter("no name was given. Try e.g. vocals,drums")
-    return unique
-
-
-def device(text: str) -> str:
-    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
-    word = text.strip().lower()
-    if CLOCK.fullmatch(word):
-        raise BadParameter(f"{text!r} is not a device. For the time where to stop use --end")
-    if not DEVICE.fullmatch(word):
-        raise BadParameter(f"{text!r} is not a device. Try auto, cpu, cuda, cuda:0 or mps")
-    return word
 
 
 def folder_or_url(text: str) -> Path:
@@ -137,6 +94,13 @@ MODEL = (
         show_default=True,
         help="How to combine several models: their mean, median, smallest or largest samples, or"
         " the same of spectra.",
+    ),
+    click.option(
+        "--workflow",
+        type=workflow,
+        default="",
+        metavar="FILE",
+        help="TOML file that says which models run on which stems of others.",
     ),
     click.option(
         "--phase-model",

@@ -15,6 +15,7 @@ from stemcli.engine.options import Options
 from stemcli.engine.outputs import check_template
 from stemcli.engine.picture import check_drawing
 from stemcli.engine.selection import select, shared_stems
+from stemcli.engine.workflow import read_workflow
 
 
 def check_request(options: Options) -> None:
@@ -36,10 +37,22 @@ def check_request(options: Options) -> None:
     require_encoder(options.output_format())
     if options.picture:
         check_drawing()
-    for field, name in options.named_networks:
-        with errors_about(field):
-            _require_model(name)
-    known_outputs(options)
+    for each in separations(options):
+        for field, name in each.named_networks:
+            with errors_about("workflow" if options.workflow else field):
+                _require_model(name)
+        _outputs(each)
+
+
+def separations(options: Options) -> list[Options]:
+    """The options themselves, or those of each step of a workflow.
+
+    Raises:
+        UsageError: the workflow cannot be used.
+    """
+    if not options.workflow:
+        return [options]
+    return [step.options(options) for step in read_workflow(options.workflow).steps]
 
 
 def known_outputs(options: Options) -> tuple[str, ...]:
@@ -49,6 +62,12 @@ def known_outputs(options: Options) -> tuple[str, ...]:
         UsageError: a stem does not exist, or a model is not for stems.
         CheckpointError: the card of a model is damaged.
     """
+    if options.workflow:
+        return read_workflow(options.workflow).stems
+    return _outputs(options)
+
+
+def _outputs(options: Options) -> tuple[str, ...]:
     if not all(map(is_known, options.model)):
         return ()
     with errors_about("model"):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from stemcli.engine.ensemble import Ensemble
+from stemcli.engine.chain import Networks
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ WAIT = 0.2
 
 @dataclass(frozen=True)
 class _Device:
-    ensemble: Ensemble
+    ensemble: Networks
     thread: ThreadPoolExecutor
 
 
@@ -32,7 +32,7 @@ class DevicePool:
         ensembles: one per slot; slots on one device may share theirs.
     """
 
-    def __init__(self, ensembles: Iterable[Ensemble]) -> None:
+    def __init__(self, ensembles: Iterable[Networks]) -> None:
         slots = list(ensembles)
         cores = max(1, torch.get_num_threads() // len(slots))
         self._free: SimpleQueue[_Device] = SimpleQueue()
@@ -40,7 +40,7 @@ class DevicePool:
             thread = ThreadPoolExecutor(1, "network", torch.set_num_threads, (cores,))
             self._free.put(_Device(ensemble, thread))
 
-    def run(self, work: Callable[[Ensemble], T], check: Callable[[], None] = lambda: None) -> T:
+    def run(self, work: Callable[[Networks], T], check: Callable[[], None] = lambda: None) -> T:
         """Run ``work`` on the next free device and return its result.
 
         Args:

@@ -93,6 +93,11 @@ class Ensemble:
     phase: EnsembleMember | None = None
 
     @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.selection.names
+
+    @property
     def all(self) -> tuple[EnsembleMember, ...]:
         """The members, and the phase network if there is one."""
         return (*self.members, *((self.phase,) if self.phase else ()))

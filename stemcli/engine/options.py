@@ -51,6 +51,7 @@ class OptionFields(TypedDict, total=False):
     """Keyword arguments that make :class:`Options`, which describes them."""
 
     model: Name | Sequence[Name]
+    workflow: str | os.PathLike[str]
     weights: Sequence[float]
     combine: Combination
     phase_model: Name
@@ -133,6 +134,8 @@ class Options(Config):
         weights: weight of each model; equal if empty.
         combine: how several models are combined: by their ``mean``, ``median``, smallest (``min``)
             or largest (``max``) sample, or with ``-spectrum`` by bins of spectra.
+        workflow: a TOML file that says which networks run on which stems, or its text, instead of
+            models and stems; off if empty.
         phase_model: model that predicts the phase of every stem; if empty, stems keep the phase of
             the mixture.
         stems: the stems to keep; all if empty.
@@ -191,6 +194,7 @@ class Options(Config):
     grid: GridName = "model"
     weights: tuple[float, ...] = ()
     combine: Combination = "mean"
+    workflow: str = ""
 
     other_names: ClassVar[Mapping[str, str]] = {
         "overwrite": "existing='overwrite'",
@@ -227,6 +231,7 @@ class Options(Config):
         return [
             *self._model_mistakes(),
             *self._weight_mistakes(),
+            *self._workflow_mistakes(),
             *self._chunk_mistakes(),
             *self._range_mistakes(),
             *self._format_mistakes(),
@@ -304,6 +309,13 @@ class Options(Config):
         elif self.weights and len(self.weights) != len(self.model):
             found = f"found {len(self.weights)} for {len(self.model)}"
             yield f"{option('weights')} must have one number for each {option('model')}, {found}"
+
+    def _workflow_mistakes(self) -> Iterator[str]:
+        if not self.workflow:
+            return
+        for name in ("model", "phase_model", "stems", "two_stems", "weights"):
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                yield contradiction("workflow", name)
 
     def _chunk_mistakes(self) -> Iterator[str]:
         if self.overlap is not None and not 0 <= self.overlap < 1:

@@ -24,10 +24,10 @@ from stemcli.audio.encoders import require_encoder
 from stemcli.audio.info import require_file
 from stemcli.engine.arguments import as_folder, as_jobs, check_handler, check_options, named_path
 from stemcli.engine.calls import Call, FileRequest, file_request, run_in_thread
+from stemcli.engine.chain import Networks
 from stemcli.engine.checks import check_request
 from stemcli.engine.device import resolve_device, spread
 from stemcli.engine.device_pool import DevicePool
-from stemcli.engine.ensemble import Ensemble, assemble
 from stemcli.engine.events import (
     DownloadProgress,
     Event,
@@ -38,6 +38,7 @@ from stemcli.engine.events import (
 )
 from stemcli.engine.inputs import Song, on_disk
 from stemcli.engine.models import LoadedModel, load_model
+from stemcli.engine.networks import LoadedNetworks, load_networks
 from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.planned import PlannedFiles, plan_files
@@ -64,9 +65,8 @@ ELSEWHERE = frozenset(
 )
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
-PHASE = "phase_model"
 CHANGED = ("grid", "weights", "combine")
-LATER = frozenset({PHASE, "track", *CHANGED})
+LATER = frozenset({"phase_model", "track", "workflow", *CHANGED})
 """Options that :attr:`Session.settings` holds only if they are set.
 
 Journals from before these options existed therefore still match.
@@ -112,9 +112,7 @@ class Session:
         self._on_event = on_event
         self._load = load
         self._jobs = jobs
-        self._models: list[LoadedModel] = []
-        self._phase: LoadedModel | None = None
-        self._ensembles: list[Ensemble] = []
+        self._loaded: list[LoadedNetworks] = []
         self._devices: DevicePool | None = None
         self._loading = threading.Lock()
         self._emitting = threading.Lock()
@@ -125,7 +123,7 @@ class Session:
         self._threads = ThreadPoolExecutor(jobs + 1, "song")
 
     @property
-    def ensemble(self) -> Ensemble:
+    def networks(self) -> Networks:
         """The networks, loaded on first use.
 
         Raises:
@@ -138,13 +136,14 @@ class Session:
     @property
     def network_seconds(self) -> float:
         """Total time in forward passes so far, over all songs."""
-        members = {id(member): member for each in self._ensembles for member in each.all}
+        networks = (each.networks for each in self._loaded)
+        members = {id(member): member for each in networks for member in each.all}
         return sum(member.runner.busy_seconds for member in members.values())
 
     @property
     def stems(self) -> tuple[str, ...]:
         """Names of the outputs."""
-        return self.ensemble.selection.names
+        return self.networks.stems
 
     def plan(
         self, song: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
@@ -185,22 +184,21 @@ class Session:
                 f"{options.output} is a URL, to which only the commands can write. Choose a folder"
             )
         require_encoder(options.output_format())
-        return plan_files(path, self.stems, options, folder=where, model=self.ensemble.name)
+        return plan_files(path, self.stems, options, folder=where, model=self.networks.name)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that determines the sound of the stems, as plain values.
 
-        All options without those in :data:`ELSEWHERE`; models by name and SHA-256.
+        All options without those in :data:`ELSEWHERE`; models by name and SHA-256, a workflow by
+        its content.
         """
-        chosen, _ = self.options.to_dict(), self.ensemble
-        models = [[model.name, model.sha256] for model in self._models]
+        chosen, _ = self.options.to_dict(), self.networks
         kept = {key: chosen[key] for key in chosen if key not in ELSEWHERE | LATER}
-        phase = {PHASE: [self._phase.name, self._phase.sha256]} if self._phase else {}
         track = {"track": self.options.track} if self.options.track else {}
         standard = Options()
         changed = {key: chosen[key] for key in CHANGED if chosen[key] != getattr(standard, key)}
-        return {**kept, "model": models, **phase, **track, **changed}
+        return {**kept, **track, **changed, **self._loaded[0].settings}
 
     def separate_file(
         self,
@@ -369,32 +367,29 @@ class Session:
     def _folder(self, folder: str | os.PathLike[str] | None) -> Path:
         return Path(self.options.output) / as_folder(folder)
 
-    def _on_device(self, work: Callable[[Ensemble], T], call: Call) -> T:
+    def _on_device(self, work: Callable[[Networks], T], call: Call) -> T:
         with self._loading:
             if self._devices is None:
-                self._devices = DevicePool(self._ensembles)
+                self._devices = DevicePool(each.networks for each in self._loaded)
         return self._devices.run(work, call.check)
 
-    def _load_networks(self, call: Call) -> Ensemble:
+    def _load_networks(self, call: Call) -> Networks:
         with self._loading:
-            if not self._ensembles:
-                self._ensembles = self._assemble(call)
-            return self._ensembles[0]
+            if not self._loaded:
+                self._loaded = self._assemble(call)
+            return self._loaded[0].networks
 
-    def _assemble(self, call: Call) -> list[Ensemble]:
-        """One ensemble per job; jobs on one device share it."""
+    def _assemble(self, call: Call) -> list[LoadedNetworks]:
+        """Networks for each job; jobs on one device share theirs."""
         device = resolve_device(self.options.device)
         if self._load is load_model:
             check_request(self.options)
-        ensembles: dict[torch.device, Ensemble] = {}
+        loaded: dict[torch.device, LoadedNetworks] = {}
         devices = spread(device, self._jobs)
         for device in dict.fromkeys(devices):
-            networks = [self._load(name) for name in self.options.networks]
-            self._models = networks[: len(self.options.model)]
-            self._phase = next(iter(networks[len(self._models) :]), None)
-            ensembles[device] = assemble(self._models, self.options, device, self._phase)
-            for member in ensembles[device].all:
+            loaded[device] = load_networks(self.options, device, self._load)
+            for member in loaded[device].networks.all:
                 precision = member.precision
                 chosen = (str(device), precision.name, precision.reason)
                 call.emit(ModelLoaded(member.model, *chosen, member.better))
-        return [ensembles[device] for device in devices]
+        return [loaded[device] for device in devices]

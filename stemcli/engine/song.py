@@ -18,14 +18,13 @@ from stemcli.audio.info import AudioInfo
 from stemcli.audio.reader import AudioReader, open_audio
 from stemcli.audio.tracks import NoTrackError
 from stemcli.engine.background import Prefetcher
-from stemcli.engine.ensemble import Ensemble
+from stemcli.engine.chain import Networks, open_stream
 from stemcli.engine.events import EventHandler, Notice, Progress, Stage, TrackFinished, TrackStarted
 from stemcli.engine.level import LevelMeter, SongLevel
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import Ready, StemWriter
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.picture import SongPicture
-from stemcli.engine.stream import SeparationStream
 
 LOUDEST = 2.0**31
 """Largest sample that is accepted as audio; full scale is 1.
@@ -84,7 +83,7 @@ class SongJob:
 
     song: Path
     paths: Mapping[str, Path]
-    on_device: Callable[[Callable[[Ensemble], tuple[float, int]]], tuple[float, int]]
+    on_device: Callable[[Callable[[Networks], tuple[float, int]]], tuple[float, int]]
     options: Options
     track: str
     on_event: EventHandler
@@ -181,7 +180,7 @@ class SongJob:
         blocks: Iterator[Block],
         info: AudioInfo,
         level: SongLevel,
-        ensemble: Ensemble,
+        ensemble: Networks,
         writer: StemWriter,
     ) -> tuple[float, int]:
         """Separate all blocks; return when the network was free, and the number of frames."""
@@ -192,7 +191,7 @@ class SongJob:
         for message in info.notices:
             self._notice(message)
         counter = Counter(self, "separating", info.sample_rate, expected)
-        separation = SeparationStream(ensemble, info.sample_rate, info.channels, level)
+        separation = open_stream(ensemble, info.sample_rate, info.channels, level)
         for block in separation.pass_through(blocks):
             self._write(block, writer, counter)
         return began, counter.frames

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import DecodeError
 from stemcli.audio.info import RATES
-from stemcli.engine.ensemble import Ensemble
+from stemcli.engine.chain import Networks, open_stream
 from stemcli.engine.events import Progress
 from stemcli.engine.level import measure
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.song import finite
-from stemcli.engine.stream import SeparationStream
 
 Wave = NDArray[np.floating[Any]] | torch.Tensor
 """A waveform ``(frames, channels)`` of floats, nominally in [-1, 1], on any device."""
@@ -37,7 +36,7 @@ def separate_wave(
     wave: Wave,
     sample_rate: float,
     options: Options,
-    networks: Callable[[], Ensemble],
+    networks: Callable[[], Networks],
     on_progress: Callable[[Progress], None],
 ) -> dict[str, NDArray[np.float32]]:
     """Separate a waveform.
@@ -66,8 +65,8 @@ def separate_wave(
     parts = (song[at : at + BLOCK] for at in range(0, len(song), BLOCK))
     checked = list(finite(parts, "The waveform", rate))
     ensemble = networks()
-    separation = SeparationStream(ensemble, rate, song.shape[1], measure(song))
-    names = ensemble.selection.names
+    separation = open_stream(ensemble, rate, song.shape[1], measure(song))
+    names = ensemble.stems
     stems = np.empty((len(names), *song.shape), dtype=np.float32)
     done = 0
     for block in separation.pass_through(checked):  # views, each of which holds whole chunks

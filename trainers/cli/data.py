@@ -15,8 +15,8 @@ from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.lazy import CommandEntry, LazyGroup
-from stemcli.cli.options import console_options, names
-from stemcli.cli.parameter_types import NumberRange, WholeNumber
+from stemcli.cli.options import console_options
+from stemcli.cli.parameter_types import NumberRange, WholeNumber, names
 from trainers.cli.parameters import SongsPath
 from trainers.cli.train import choose_recipe, validation_option
 from trainers.config.data import Layout

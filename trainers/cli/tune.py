@@ -16,8 +16,8 @@ from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples
 from stemcli.cli.options import console_options
-from stemcli.cli.options import device as device_name
 from stemcli.cli.parameter_types import WholeNumber
+from stemcli.cli.parameter_types import device as device_name
 from stemcli.cli.settings_command import SettingsCommand
 from stemcli.streams import quiet_stderr
 from trainers.cli.parameters import FolderOrUrl, SongsPath, recipe_candidates

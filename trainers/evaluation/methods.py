@@ -57,7 +57,7 @@ def model_methods(
         WeightsError: a model's weights cannot be used.
     """
     sessions = [Session(Options(model=(model,), **how), on_event) for model in models]
-    names = [session.ensemble.name for session in sessions]
+    names = [session.networks.name for session in sessions]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UsageError(

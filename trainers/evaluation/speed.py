@@ -153,7 +153,7 @@ def probe_here(probe: Probe) -> dict[str, Any]:
     events: list[Event] = []
     chosen = {"model": [probe.model], "precision": probe.precision, "device": probe.device}
     session = Session(Options.from_dict(chosen), events.append)
-    name = session.ensemble.name
+    name = session.networks.name
     ready = time.time()
     loaded = next(event for event in events if isinstance(event, ModelLoaded))
     shape = (round(probe.seconds * SAMPLE_RATE), 2)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from model_zoo.shell import quoted
 from stemcli.cli.formatting import clock, millions, size, times_real_time
-from stemcli.cli.options import seconds
+from stemcli.cli.parameter_types import seconds
 from stemcli.printable import counted, printable
 
 

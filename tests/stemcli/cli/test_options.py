@@ -9,7 +9,8 @@ from click import BadParameter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemcli.cli.options import device, fraction, names, report, seconds, track
+from stemcli.cli.options import report
+from stemcli.cli.parameter_types import device, fraction, names, seconds, track
 
 
 @pytest.mark.parametrize(

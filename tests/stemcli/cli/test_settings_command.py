@@ -114,7 +114,7 @@ def test_every_option_that_can_have_a_setting_is_in_the_table() -> None:
     assert isinstance(batch, SettingsCommand)
     of_one_run = {
         "start", "end", "track", "json", "quiet", "verbose", "cluster", "report", "include",
-        "exclude", "recursive",
+        "exclude", "recursive", "workflow",
     }  # fmt: skip
     options = [option for option in batch.params if isinstance(option, click.Option)]
     keys = {key_of(option) for option in options if not option.hidden}
