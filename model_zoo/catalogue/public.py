@@ -44,6 +44,9 @@ DATASETS = (
 """Data of published scores. Most networks have scores of the first; songs of the last may be among
 those that a network was trained on."""
 
+BUILT_VARIANTS = frozenset({""})
+"""Variants of architectures that can be built here; the empty one is the plain architecture."""
+
 HUB = "huggingface.co"
 PINNED = re.compile(r"/[^/]+/[^/]+/resolve/[0-9a-f]{40}/.+")
 """Path of an address of the hub that names a commit."""
@@ -93,8 +96,7 @@ class PublicModel(Config):
         stems: outputs of the network, in its order.
         residual: name of mixture minus all stems; empty if the stems add up to the mixture.
         purpose: kind of task, e.g. ``"vocals"``, ``"karaoke"`` or ``"de-reverb"``.
-        variant: what the network has beyond the plain architecture; a program that does not build
-            it cannot use the weights.
+        variant: what the network has beyond the plain architecture.
         aliases: names of the network in other programs.
         other_files: the same weights in other files, such as the authors' own checkpoint.
         is_pinned: whether the first address of every file names a release or a commit. The content
@@ -148,6 +150,14 @@ class PublicModel(Config):
         """Bytes to fetch; 0 if the size of a file is not known."""
         sizes = [file.size for file in self.files]
         return sum(sizes) if all(sizes) else 0
+
+    @property
+    def refusal(self) -> str:
+        """Why the network cannot be used, in a sentence without a full stop; empty if it can."""
+        if self.variant in BUILT_VARIANTS:
+            return ""
+        kind = f"a network of the architecture {self.architecture}"
+        return f"{self.name} is {kind} with {self.variant}, which cannot be built yet"
 
     def sdr(self, stem: str = "") -> CardScore | None:
         """A published SDR, of the definition that says most; None if there is none.

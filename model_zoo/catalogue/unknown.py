@@ -56,7 +56,7 @@ def how_to_fetch(name: str, installed: Collection[str] = ()) -> str:
     """
     name = name[:LONGEST_NAME]
     if model := find_public(name):
-        return f"Try: stem models pull {model.name}"
+        return f"{model.refusal}." if model.refusal else f"Try: stem models pull {model.name}"
     if preset := find_preset(name):
         missing = [member for member in preset.members if member not in installed]
         pull = f" Try: stem models pull {' '.join(missing)}" if missing else ""

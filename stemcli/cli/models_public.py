@@ -29,7 +29,7 @@ def show_public(model: PublicModel, console: Console) -> None:
         console.result()
         console.table(("stem", "score", ">value", "measured on"), [*map(score_row, model.scores)])
     console.line()
-    console.line(f"Try: stem models pull {model.name}")
+    console.line(model.refusal or f"Try: stem models pull {model.name}")
     if model.name in registry.ARCHITECTURES:
         console.line(ANOTHER.format(model.name))
 

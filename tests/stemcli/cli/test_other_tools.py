@@ -269,6 +269,7 @@ def test_only_names_of_long_options_are_rewritten() -> None:
             "mel_band_roformer_kimm",
             "did you mean 'mel_band_roformer_kim'? Try: stem models pull",
         ),
+        ("bs_roformer_fno", "architecture bs_roformer with FNO, which cannot be built yet."),
         ("umxl", "Download them yourself, then run: stem models convert FILE... --name umxl"),
         ("1_HP-UVR", "weights of UVR's VR networks cannot be used yet"),
         ("spleeter:5stems", "stem models pull spleeter_5stems"),
