@@ -267,6 +267,15 @@ def find_public(name: str) -> PublicModel | None:
     return models[found] if found else None
 
 
+def find_by_sha256(sha256: str) -> PublicModel | None:
+    """The entry that has a file with this SHA-256, in lower-case hexadecimal; None if none has."""
+    models = public_models().values()
+    found = (
+        one for one in models for file in (*one.files, *one.other_files) if file.sha256 == sha256
+    )
+    return next(found, None)
+
+
 def presets() -> Mapping[str, Preset]:
     """All presets by name.
 

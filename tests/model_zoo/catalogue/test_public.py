@@ -16,6 +16,7 @@ from model_zoo.catalogue.cards import BUNDLED
 from model_zoo.catalogue.public import (
     PublicModel,
     PublicOptions,
+    find_by_sha256,
     find_preset,
     find_public,
     is_pinned,
@@ -193,6 +194,7 @@ def test_rows_checked_against_the_registries(row: Row) -> None:
     assert (file.sha256, file.size) == (row.sha256, row.size)
     assert file.url.endswith(row.end)
     assert (model.stems, model.licence, model.consent) == (row.stems, row.licence, row.consent)
+    assert find_by_sha256(row.sha256) == model
 
 
 def test_the_catalogue_has_the_families_that_exist_here() -> None:
@@ -305,6 +307,7 @@ def test_names_of_other_programs_find_the_entry(typed: str, name: str) -> None:
 def test_names_that_nothing_has() -> None:
     assert find_public("xyzzy") is None
     assert find_preset("htdemucs") is None
+    assert find_by_sha256("0" * 64) is None
     preset = find_preset("htdemucs_ft.yaml")
     assert preset
     assert preset.weights == ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
