@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from model_zoo.errors import ConfigError, nearest
@@ -78,7 +79,7 @@ class Config:
             ConfigError: unknown or missing keys or invalid values, also in nested mappings, all of
                 them together.
         """
-        hints = typing.get_type_hints(cls)
+        hints = cls._field_types()
         known = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
         unknown = [cls._unknown_key(key, known) for key in values if key not in known]
         mistakes = [f"key {name!r} is missing" for name in _required(cls) if name not in values]
@@ -110,8 +111,14 @@ class Config:
             raise ConfigError(cls.title(), unknown)
         return built
 
+    @classmethod
+    @cache
+    def _field_types(cls) -> Mapping[str, Any]:
+        """Types of the fields; finding them takes longer than all else in reading a config."""
+        return typing.get_type_hints(cls)
+
     def _type_mistakes(self) -> dict[str, str]:
-        hints = typing.get_type_hints(type(self))
+        hints = self._field_types()
         names = [field.name for field in dataclasses.fields(self)]
         return _wrong_types(hints, {name: getattr(self, name) for name in names}, self.words())
 

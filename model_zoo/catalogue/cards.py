@@ -6,7 +6,6 @@ user's own in :func:`zoo_home`. This module does not import torch, so that listi
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo import parsing
+from model_zoo.catalogue.scores import CardScore
 from model_zoo.catalogue.unknown import unknown_model
 from model_zoo.config import Config
 from model_zoo.errors import (
@@ -48,29 +48,6 @@ MOST_OVERLAP = 0.95
 
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256_RULE = re.compile(r"[0-9a-f]{64}|")
-
-
-@dataclass(frozen=True)
-class CardScore(Config):
-    """One measured score and its definition.
-
-    Attributes:
-        dataset: data of the measurement.
-        stem: name of the stem.
-        metric: e.g. ``"SDR"``; in dB unless the definition says otherwise.
-        definition: how the metric was computed, in words.
-        value: the score.
-    """
-
-    dataset: str
-    stem: str
-    metric: str
-    definition: str
-    value: float
-
-    def mistakes(self) -> list[str]:
-        """Refuse scores that are not finite: cards leave undefined scores out."""
-        return [] if math.isfinite(self.value) else [f"{self.metric} of {self.stem} is not finite"]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from model_zoo import registry, weights
-from model_zoo.catalogue.cards import Card, CardScore, zoo_home
+from model_zoo.catalogue.cards import Card, zoo_home
 from model_zoo.catalogue.names import check_free
 from model_zoo.catalogue.resolve import BEST, RECIPE, SUMMARY, find_weights
+from model_zoo.catalogue.scores import CardScore
 from model_zoo.config import Config
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import SUFFIX, sha256, staged

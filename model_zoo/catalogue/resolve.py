@@ -13,7 +13,8 @@ from pathlib import Path
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards, find, is_known, verify
 from model_zoo.catalogue.names import is_path
-from model_zoo.catalogue.unknown import SEE_LIST, not_usable
+from model_zoo.catalogue.public import find_public, public_models
+from model_zoo.catalogue.unknown import how_to_fetch, not_usable, see_list
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.files import SUFFIX
 from model_zoo.option_names import convert_command, option
@@ -47,7 +48,7 @@ def resolve_weights(name: str) -> Path:
     """
     if is_path(name):
         return find_weights(Path(name))
-    if name in registry.ARCHITECTURES and not is_known(name):
+    if name in registry.ARCHITECTURES and not is_known(name) and name not in public_models():
         raise _no_weights(name)
     return weights_path(name)
 
@@ -94,6 +95,11 @@ def _no_weights(architecture: str) -> NoModelError:
     train = f"stem train --recipe {architecture} --data DIR --export NAME"
     known = cards(lambda damaged: None)
     models = [name for name, card in known.items() if card.architecture == architecture]
+    if not models and any(each.architecture == architecture for each in public_models().values()):
+        return NoModelError(
+            f"{architecture} is an architecture, not a model. Models that have it can be fetched."
+            f" See: {see_list()}"
+        )
     if not models:
         return NoModelError(f"{architecture} is a network without weights. Try: {train}")
     return NoModelError(
@@ -144,8 +150,10 @@ def _missing(path: Path) -> str:
     found = above.joinpath(near, *rest) if near else None
     if found and found.exists():
         return f"{path} does not exist. Did you mean {quoted(found)}?"
+    if find_public(path.name) and path.name == str(path):
+        return f"{path} does not exist. {how_to_fetch(path.name)}"
     if reason := not_usable(path.name):
-        return f"{path} does not exist, and {reason}. See: {SEE_LIST}"
+        return f"{path} does not exist, and {reason}. See: {see_list()}"
     return f"{path} does not exist. {_advice(path)}"
 
 

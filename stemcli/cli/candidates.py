@@ -79,6 +79,22 @@ def models(context: click.Context, parameter: click.Parameter, incomplete: str) 
     return beginning_with(incomplete, all_cards())
 
 
+def public_models(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Propose public models that can be fetched."""
+    from model_zoo.catalogue.public import public_models as catalogue
+
+    return beginning_with(incomplete, catalogue())
+
+
+def all_stems(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Propose stems of all models, installed or not."""
+    from model_zoo.catalogue.public import public_models as catalogue
+
+    outputs = [each.outputs for each in all_cards().values()]
+    outputs += [each.outputs for each in catalogue().values()]
+    return beginning_with(incomplete, dict.fromkeys(stem for each in outputs for stem in each))
+
+
 def own_models(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Propose the models that the user added, also those with a damaged card."""
     from model_zoo.catalogue.cards import card_names, is_bundled
@@ -96,10 +112,12 @@ def architectures(context: click.Context, parameter: click.Parameter, incomplete
 def models_and_architectures(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> Items:
-    """Propose all models, and the architectures that can be trained."""
+    """Propose all models, installed or not, and the architectures that can be trained."""
+    from model_zoo.catalogue.public import public_models as catalogue
     from model_zoo.registry import ARCHITECTURES
 
-    return beginning_with(incomplete, dict.fromkeys([*all_cards(), *ARCHITECTURES]))
+    names = [*all_cards(), *ARCHITECTURES, *catalogue()]
+    return beginning_with(incomplete, dict.fromkeys(names))
 
 
 def stems(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

@@ -10,7 +10,8 @@ import click
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards
-from model_zoo.catalogue.unknown import not_usable, unknown_model
+from model_zoo.catalogue.public import public_models
+from model_zoo.catalogue.unknown import how_to_fetch, not_usable, see_list, unknown_model
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
 from model_zoo.shell import quoted
 from stemcli.cli import candidates
@@ -21,14 +22,14 @@ from stemcli.cli.options import console_options
 from stemcli.cli.parameter_types import WholeNumber
 
 if TYPE_CHECKING:
-    from model_zoo.catalogue.cards import Card
+    from model_zoo.catalogue.scores import CardScore
     from model_zoo.errors import CheckpointError
     from model_zoo.separator import Role
 
 
 COMMANDS = {
     "list": CommandEntry(
-        "stemcli.cli.models:list_command",
+        "stemcli.cli.models_list:command",
         "List models, or architectures to train.",
     ),
     "info": CommandEntry(
@@ -49,7 +50,7 @@ COMMANDS = {
     table=COMMANDS,
     epilog=examples(
         ("stem models list", "names for --model and --phase-model"),
-        ("stem models list --architectures", "networks that you can train"),
+        ("stem models list --stem drums", "public models that give drums, too"),
         ("stem models info melroformer", "its stems, licence and scores"),
     ),
 )
@@ -103,12 +104,12 @@ def add_command(*, run: Path, name: str, licence: str, overwrite: bool, console:
 def unknown(name: str) -> UnknownNameError:
     """Return the error for a name that is neither a model nor an architecture."""
     models = [*cards(lambda damage: None)]
-    near = nearest(name, [*models, *registry.ARCHITECTURES])
+    near = nearest(name, [*models, *public_models(), *registry.ARCHITECTURES])
+    if how_to_fetch(name) or not_usable(name) or near in {*models, *public_models()}:
+        return unknown_model(name, models)
     if near is None:
         known = {*models, *registry.ARCHITECTURES}
-        return UnknownNameError("model or architecture", name, known, hint="stem models list")
-    if near in models or not_usable(name):
-        return unknown_model(name, models)
+        return UnknownNameError("model or architecture", name, known, hint=see_list())
     hint = "stem models list --architectures"
     return UnknownNameError("architecture", name, registry.ARCHITECTURES, hint=hint)
 
@@ -193,9 +194,8 @@ USES: dict[Role, str] = {
 
 WITHOUT_STEMS: dict[Role, str] = {"phase": "a phase", "codes": "codes"}
 
-AFTER_PHASE_MODEL = (
-    "Use models that give stems with --model, models that give a phase with --phase-model"
-)
+
+ANOTHER = "An architecture has that name too. Try: stem models info {} --architecture"
 
 
 def given(role: Role, stems: Sequence[str]) -> str:
@@ -203,101 +203,10 @@ def given(role: Role, stems: Sequence[str]) -> str:
     return WITHOUT_STEMS.get(role, ", ".join(stems))
 
 
-COLUMNS = ("=model", "gives", ">parameters", "licence", ">size", "installed")
-ARCHITECTURES = ("=architecture", "what it is for", "gives", ">parameters")
-ANY_STEMS = "any stems"
-"""Shown for architectures that separate: the recipe names the stems."""
-
-SEE_ARCHITECTURES = "Architectures to train: stem models list --architectures"
-SEE_ONE = "Details: stem models info NAME"
-
-
-@click.command(
-    "list",
-    epilog=examples(
-        ("stem models list", "one line per model"),
-        ("stem models list --architectures", "one line per architecture"),
-        ("stem models list --json", "machine-readable"),
-    ),
-)
-@click.option(
-    "--architectures", is_flag=True, help="List architectures that can be trained instead."
-)
-@console_options
-def list_command(architectures: bool, console: Console) -> None:
-    """List all models: bundled ones and those that you added.
-
-    The column "gives" names the stems of a model, or says that it gives a phase for the stems of
-    other models, or codes. With --architectures, list what can be trained, in the usual sizes.
-    """
-    if architectures:
-        list_architectures(console)
-    else:
-        list_models(console)
-
-
-def list_architectures(console: Console) -> None:
-    """Print every architecture in its usual size, from class attributes; no network is built."""
-    with console.busy("Reading the architectures"):
-        kinds = {name: registry.architecture(name) for name in registry.ARCHITECTURES}
-    found = [
-        {
-            "architecture": name,
-            "purpose": kind.purpose,
-            "role": kind.role,
-            "stems": kind.Config().to_dict()["stems"],
-            "parameters": kind.documented_parameters,
-        }
-        for name, kind in kinds.items()
-    ]
-    console.document(found)
-    rows = [
-        (
-            each["architecture"],
-            each["purpose"],
-            given(each["role"], [ANY_STEMS]),
-            millions(each["parameters"]),
-        )
-        for each in found
-    ]
-    console.table(ARCHITECTURES, rows)
-    console.line()
-    console.line(SEE_ONE)
-
-
-def list_models(console: Console) -> None:
-    """Print every model, then the errors of damaged cards."""
-    from model_zoo.catalogue.cards import is_installed
-
-    damaged: list[CheckpointError] = []
-    found = {card: is_installed(card) for card in cards(damaged.append).values()}
-    roles = {card: registry.role(card.architecture) for card in found}
-    console.document(
-        [
-            {**card.to_dict(), "outputs": card.outputs, "role": roles[card], "installed": has}
-            for card, has in found.items()
-        ]
-    )
-    console.table(COLUMNS, [row(card, roles[card], has) for card, has in found.items()])
-    console.line()
-    if "phase" in roles.values():
-        console.line(AFTER_PHASE_MODEL)
-    console.line(SEE_ARCHITECTURES)
-    for error in damaged:
-        console.error(str(error))
-    click.get_current_context().exit(1 if damaged else 0)
-
-
-def row(card: Card, role: Role, is_installed: bool) -> tuple[str, ...]:
-    """One row of the table of models."""
-    return (
-        card.name,
-        given(role, card.outputs),
-        millions(card.parameters),
-        card.licence,
-        size(card.size),
-        "yes" if is_installed else "no",
-    )
+def score_row(score: CardScore) -> tuple[str, str, str, str]:
+    """Format one score with its definition, without which the number means nothing."""
+    metric = f"{score.metric} ({score.definition})" if score.definition else score.metric
+    return score.stem, metric, f"{score.value:.2f}", score.dataset
 
 
 @click.command(

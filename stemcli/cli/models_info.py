@@ -19,14 +19,14 @@ from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory, millions, size
-from stemcli.cli.models import USES, WITHOUT_STEMS
+from stemcli.cli.models import ANOTHER, USES, WITHOUT_STEMS, score_row
 from stemcli.cli.options import console_options
 from stemcli.cli.parameter_types import WholeNumber
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord
+    from model_zoo.catalogue.cards import Card, SpeedRecord
     from model_zoo.introspection import LayerInfo
     from model_zoo.separator import Role, Separator
 
@@ -143,8 +143,6 @@ DEPTH = 3
 
 SPEEDS = (">x real time", ">memory", ">GPU memory", ">start", "precision", "measured")
 
-ANOTHER = "An architecture has that name too. Try: stem models info {} --architecture"
-
 
 @click.command(
     "info",
@@ -186,17 +184,23 @@ def command(
 ) -> None:
     """Show details of a model, a run or an architecture.
 
-    NAME is a name from stem models list, with or without --architectures; RUN is the folder of a
-    stem train run, and FILE a .safetensors file. A model is shown with its card and scores, an
-    architecture with its purpose and how to train it, and both with the layers of the network:
-    their output shapes and numbers of parameters.
+    NAME is a name from stem models list, with --all or --architectures or without; RUN is the
+    folder of a stem train run, and FILE a .safetensors file. A model is shown with its card and
+    scores, an architecture with its purpose and how to train it, and both with the layers of the
+    network: their output shapes and numbers of parameters. Of a public model that is not installed
+    the facts of the catalogue are shown.
     """
     from model_zoo.catalogue.cards import is_known
     from model_zoo.catalogue.names import is_path
+    from model_zoo.catalogue.public import find_public
     from stemcli.cli.models import unknown
+    from stemcli.cli.models_public import show_public
 
     is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
-    if is_architecture and (as_architecture or changes or not is_model):
+    public = None if is_model or as_architecture or changes else find_public(name)
+    if public:
+        show_public(public, console)
+    elif is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
     elif not is_model and not is_path(name):
         raise unknown(name)
@@ -380,12 +384,6 @@ def facts(name: str, card: Card, role: Role, is_installed: bool) -> Iterator[tup
         "installed": "" if is_path(name) else "yes" if is_installed else "no",
     }
     return ((key, value) for key, value in known.items() if value)
-
-
-def score_row(score: CardScore) -> tuple[str, str, str, str]:
-    """Format one score with its definition, without which the number means nothing."""
-    metric = f"{score.metric} ({score.definition})" if score.definition else score.metric
-    return score.stem, metric, f"{score.value:.2f}", score.dataset
 
 
 def speed_row(record: SpeedRecord) -> tuple[str, ...]:

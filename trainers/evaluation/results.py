@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model_zoo.catalogue.cards import Card, CardScore, SpeedRecord, card_path, find
+from model_zoo.catalogue.cards import Card, SpeedRecord, card_path, find
 from model_zoo.catalogue.names import is_path
+from model_zoo.catalogue.scores import CardScore
 from model_zoo.errors import OutputError, UnknownNameError, UsageError, require_package
 from model_zoo.files import staged
 from stemcli.engine.options import Options

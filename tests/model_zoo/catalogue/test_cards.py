@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from model_zoo import parsing
 from model_zoo.catalogue import cards as cards_module
-from model_zoo.catalogue.cards import Card, CardScore, cards, find, zoo_home
+from model_zoo.catalogue.cards import Card, cards, find, zoo_home
 from model_zoo.catalogue.names import check_new_name
+from model_zoo.catalogue.scores import CardScore
 from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -189,7 +189,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path, zoo: Pat
 
 @pytest.mark.parametrize(
     ("name", "family"),
-    [("Kim_Vocal_2.onnx", "MDX-Net"), ("model_bs_roformer_ep_317.ckpt", "the public Roformers")],
+    [("Kim_Vocal_2.onnx", "MDX-Net"), ("UVR-De-Echo-Normal.pth", "UVR's VR networks")],
 )
 def test_public_models_that_cannot_be_converted(
     name: str, family: str, tmp_path: Path, zoo: Path

@@ -11,15 +11,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
+from stemcli.cli import candidates
 from stemcli.cli.app import COMMANDS
 from stemcli.cli.completion import (
     answer,
 )
+from stemcli.cli.separate import command
 from stemcli.settings import SETTINGS
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import ROOT, RunStem
@@ -84,10 +87,18 @@ def test_only_models_that_fit_and_are_installed(complete: Complete, tmp_path: Pa
     assert complete("separate", "--phase-model", "") == ["file,"]
     assert complete("models", "verify", "") == [*BUNDLED, "lost", "mine"]
     assert complete("models", "remove", "") == ["lost", "mine"]
-    assert complete("models", "info", "m") == [
-        "melroformer", "mine", "melrnn", "melunet", "mel_band_roformer", "multi_scale_tfswa",
-    ]  # fmt: skip
+    assert complete("models", "info", "mi") == ["mine"]
+    assert complete("models", "info", "mul") == ["multi_scale_tfswa"]
     assert complete("separate", "-m", "mine", "--stems", "") == ["vocals", "band"]
+
+
+def test_public_models(complete: Complete) -> None:
+    """Expected: names of the catalogue, and stems that only its models give."""
+    assert complete("models", "info", "htdemucs_6") == ["htdemucs_6s"]
+    assert complete("models", "list", "--stem", "snar") == ["snare"]
+    names = candidates.public_models(click.Context(command), command.params[0], "scnet_x")
+    assert [item.value for item in names] == ["scnet_xl"]
+    assert complete("separate", "--model", "htdemucs") == ["file,htdemucs"]  # not installed
 
 
 def test_stems(complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,9 +134,8 @@ def test_options_that_contradict_each_other(store: Store, run_stem: RunStem) -> 
         (("separate", "Music"), "Music is a folder. Try: stem batch Music"),
         (
             ("separate", "song.wav", "--stems", "piano"),
-            "Unknown stem 'piano': known: vocals, instrumental. A model that gives piano is not"
-            " installed. Unpack Spleeter's checkpoint 5stems into a folder of that name, then run:"
-            " stem models convert 5stems --name spleeter_5stems",
+            "Unknown stem 'piano': known: vocals, instrumental. To see models that give piano:"
+            " stem models list --stem piano",
         ),
     ],
 )

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from model_zoo import registry, weights
-from model_zoo.catalogue.cards import Card, CardScore
+from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
+from model_zoo.catalogue.public import public_models
+from model_zoo.catalogue.scores import CardScore
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.results import error_line, errors
@@ -31,7 +33,8 @@ def test_list(run_stem: RunStem) -> None:
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
-    assert listed.stderr == "\nArchitectures to train: stem models list --architectures\n"
+    more = f"{len(public_models())} more can be fetched: stem models list --all"
+    assert listed.stderr == f"\n{more}\nArchitectures to train: stem models list --architectures\n"
 
 
 def test_list_of_architectures(run_stem: RunStem) -> None:

@@ -112,14 +112,13 @@ def test_one_stem_under_two_names_is_refused() -> None:
 
 
 def test_advice_for_a_stem_that_no_model_gives_fits_the_reader() -> None:
-    """A Python program converts by a call, a command by a command."""
+    """A Python program looks models up by a call, a reader at a shell by a command."""
     with pytest.raises(UnknownNameError) as caught:
         select(FOUR, ["piano"])
-    call = "model_zoo.importers.convert('5stems', name='spleeter_5stems')"
-    assert str(caught.value).endswith(f"run: {call}")
+    assert str(caught.value).endswith("piano: model_zoo.catalogue.public.public_models()")
     with command_line(), pytest.raises(UnknownNameError) as caught:
         select(FOUR, ["piano"])
-    assert str(caught.value).endswith("run: stem models convert 5stems --name spleeter_5stems")
+    assert str(caught.value).endswith("piano: stem models list --stem piano")
     with pytest.raises(UnknownNameError, match=r"Add others with model_zoo\.importers\.convert, "):
         select(FOUR, ["kazoo"])
 
