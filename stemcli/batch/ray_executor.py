@@ -40,6 +40,7 @@ from stemcli.cluster import ray_session
 from stemcli.cluster.nodes import WorkerSlot, check_device, find_slots
 from stemcli.engine.checks import check_request
 from stemcli.engine.events import EventHandler, TrackFinished
+from stemcli.engine.members import models_to_load
 from stemcli.engine.models import load_model
 from stemcli.engine.options import Options
 from stemcli.engine.planned import PlannedFiles
@@ -108,7 +109,7 @@ class RayExecutor:
         check_device(options.device)
         check_request(options)
         self._options, self._jobs, self._on_event = options, jobs, on_event
-        self._models = {name: load_model(name) for name in options.networks}
+        self._models = {name: load_model(name) for name in models_to_load(options)}
         plan_here = replace(options, device="cpu")
         self._planner = open_local(plan_here, None, 1, load=self._models.__getitem__)
         self._queue: list[PendingSong] = []  # by rank

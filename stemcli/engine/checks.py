@@ -10,6 +10,7 @@ from model_zoo.catalogue.names import is_path
 from model_zoo.catalogue.resolve import find_weights, resolve_weights
 from model_zoo.errors import errors_about
 from stemcli.audio.encoders import require_encoder
+from stemcli.engine.members import members_of, models_to_load
 from stemcli.engine.models import require_role
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import check_template
@@ -38,7 +39,8 @@ def check_request(options: Options) -> None:
     if options.picture:
         check_drawing()
     for each in separations(options):
-        for field, name in each.named_networks:
+        for name in models_to_load(each):
+            field = "phase_model" if name == each.phase_model else "model"
             with errors_about("workflow" if options.workflow else field):
                 _require_model(name)
         _outputs(each)
@@ -68,6 +70,9 @@ def known_outputs(options: Options) -> tuple[str, ...]:
 
 
 def _outputs(options: Options) -> tuple[str, ...]:
+    chosen = members_of(options)
+    if chosen.stems:
+        return select(chosen.stems, options.stems, options.two_stems).names
     if not all(map(is_known, options.model)):
         return ()
     with errors_about("model"):

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model_zoo.errors import ConfigError
 from model_zoo.grids import Combination, Level
+from model_zoo.option_names import subject
 from stemcli.engine.chunks import ChunkPlan, plan_chunks
 from stemcli.engine.combine import Combiner, combiner
 from stemcli.engine.device import Precision, resolve_precision
+from stemcli.engine.members import Members, members_of
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
@@ -141,13 +144,15 @@ def assemble(
         ConfigError: the models share no stem.
         UnknownNameError: a requested stem does not exist.
     """
-    for typed, model in zip(options.model, models, strict=True):
-        require_role(typed, model.separator.role, "stems")
+    chosen = members_of(options)
+    for name, model in zip(chosen.models, models, strict=True):
+        require_role(name, model.separator.role, "stems")
     if phase_model:
         require_role(options.phase_model, phase_model.separator.role, "phase")
-    stems = shared_stems([(model.name, model.outputs) for model in models])
+    stems = chosen.stems or shared_stems([(model.name, model.outputs) for model in models])
     selection = select(stems, options.stems, options.two_stems)
-    weights = _weights(len(models), len(stems), options)
+    weights = _weights(models, stems, chosen)
+    _require_weights(weights, selection, chosen, stems)
     is_needed = np.any(weights[:, list(selection.picks)], axis=1)
     batch = options.batch_size or BATCHES[device.type]
 
@@ -173,23 +178,37 @@ def assemble(
     needed = [model for index, model in enumerate(models) if is_needed[index]]
     members = tuple(member(model, stems) for model in needed)
     phase = member(phase_model, phase_model.outputs) if phase_model else None
-    name = "+".join(model.name for model in models)
+    name = chosen.name or "+".join(model.name for model in models)
     return Ensemble(
         name,
         members,
         selection,
         weights[is_needed],
-        options.combine,
+        chosen.combine,
         batch,
         device,
         phase,
     )
 
 
-def _weights(models: int, stems: int, options: Options) -> NDArray[np.float32]:
-    """Weight of every model in every stem: those of the user, or else equal ones."""
-    typed = options.weights or (1.0,) * models
-    return np.repeat(np.array(typed, np.float32)[:, None], stems, axis=1)
+def _weights(
+    models: Sequence[LoadedModel], stems: Sequence[str], chosen: Members
+) -> NDArray[np.float32]:
+    """Weight of every model in every stem; 0 in stems that a model lacks."""
+    gives = np.array([[stem in model.outputs for stem in stems] for model in models])
+    weights = np.array(chosen.weights or np.ones((len(models), 1)), np.float32) * gives
+    return weights
+
+
+def _require_weights(
+    weights: NDArray[np.float32], selection: Selection, chosen: Members, stems: Sequence[str]
+) -> None:
+    """Refuse a stem that no member gives."""
+    for pick in selection.picks:
+        if not weights[:, pick].any():
+            names = ", ".join(chosen.models)
+            problem = f"no model of {names} gives {stems[pick]}"
+            raise ConfigError(subject("model", chosen.name), [problem])
 
 
 def _plan(model: LoadedModel, options: Options) -> ChunkPlan:

@@ -11,6 +11,7 @@ import torch
 
 from stemcli.engine.chain import ModelChain, Networks
 from stemcli.engine.ensemble import Ensemble, assemble
+from stemcli.engine.members import members_of
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.workflow import Workflow, read_workflow
@@ -78,6 +79,6 @@ def workflow_name(source: str) -> str:
 
 
 def _ensemble(options: Options, device: torch.device, load: Load) -> LoadedNetworks:
-    models = tuple(load(name) for name in options.model)
+    models = tuple(load(name) for name in members_of(options).models)
     phase = load(options.phase_model) if options.phase_model else None
     return LoadedNetworks(assemble(models, options, device, phase), models, phase)
