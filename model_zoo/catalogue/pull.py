@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from model_zoo.catalogue.cards import Card, find, is_installed, is_known, zoo_home
 from model_zoo.catalogue.download import discard, download, held
@@ -26,6 +26,7 @@ TERMS = {
 """Kinds of consent, in words that follow "the weights"."""
 
 
+@runtime_checkable
 class Pullable(Protocol):
     """What a pull needs to know of a model in the catalogue."""
 
@@ -146,7 +147,8 @@ def _accepted() -> dict[str, str]:
         found = parse_json(read_text(zoo_home() / ACCEPTED))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {name: text for name, text in pairs if isinstance(text, str)}
 
 
 def _installed(name: str) -> Card:
