@@ -273,7 +273,7 @@ def _locate_on_hub(
     found: re.Match[str], part: PartialFile, sha256: str
 ) -> tuple[str, dict[str, str]]:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     endpoint = os.environ.get("HF_ENDPOINT") or HUB
     kind, repo, revision, path = found.groups()
