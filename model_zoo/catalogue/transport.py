@@ -272,8 +272,7 @@ def _locate(address: str, part: PartialFile, sha256: str) -> tuple[str, dict[str
 def _locate_on_hub(
     found: re.Match[str], part: PartialFile, sha256: str
 ) -> tuple[str, dict[str, str]]:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_url
 
     endpoint = os.environ.get("HF_ENDPOINT") or HUB
     kind, repo, revision, path = found.groups()
@@ -285,9 +284,11 @@ def _locate_on_hub(
     if about.etag and len(about.etag) == len(sha256) and about.etag != sha256:
         raise AddressError(another_file(about.etag, sha256))
     check_redirect(url, about.location)
-    headers = build_hf_headers(library_name="stem")
-    if urlsplit(about.location).netloc != urlsplit(url).netloc:
-        headers.pop("authorization", None)  # the token is the hub's, not its storage's
+    headers = {"User-Agent": "stem"}
+    is_on_hub = urlsplit(about.location).netloc == urlsplit(url).netloc
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    if token and is_on_hub:  # the token is the hub's, not its storage's
+        headers["Authorization"] = f"Bearer {token}"
     return about.location, headers
 
 
