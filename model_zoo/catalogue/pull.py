@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Protocol, TypeVar, runtime_checkable
 
-from model_zoo.catalogue.cards import Card, find, is_installed, is_known, zoo_home
+from model_zoo.catalogue.cards import HOME_VARIABLE, Card, find, is_installed, is_known, zoo_home
 from model_zoo.catalogue.download import discard, download, held
 from model_zoo.catalogue.remote_file import RemoteFile
-from model_zoo.errors import UsageError
+from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
 from model_zoo.option_names import shell_or_python
 from model_zoo.parsing import parse_json, read_text
@@ -93,6 +94,7 @@ def pull(
         OutputError: the zoo or the cache cannot be written.
     """
     require_consent(model, accept_licence=accept_licence, ask=ask)
+    _require_zoo()
     reports = [_report(model, number, on_progress) for number in range(len(model.files))]
     with held(model.files, reports[0]):
         if is_known(model.name):
@@ -115,8 +117,10 @@ def statement(model: Pullable) -> str:
 
 
 def needs_consent(model: Pullable) -> bool:
-    """Whether the user must accept the licence of a model, and has not done so."""
-    return bool(model.consent) and _accepted().get(model.name) != statement(model)
+    """Whether the user must accept the licence of a model that is not in the zoo."""
+    if not model.consent or is_known(model.name):
+        return False
+    return _accepted().get(model.name) != statement(model)
 
 
 def require_consent(
@@ -149,6 +153,23 @@ def _accepted() -> dict[str, str]:
         return {}
     pairs = found.items() if isinstance(found, dict) else ()
     return {name: text for name, text in pairs if isinstance(text, str)}
+
+
+def _require_zoo() -> None:
+    """Require that the user's zoo can be written, before anything is downloaded.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    home = zoo_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=home).close()
+    except OSError as error:
+        raise OutputError(
+            f"Your zoo {home} cannot be written ({error.strerror or error}). Set {HOME_VARIABLE} to"
+            " a writable folder"
+        ) from error
 
 
 def _installed(name: str) -> Card:

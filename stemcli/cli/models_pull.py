@@ -119,15 +119,16 @@ def ask(text: str) -> bool:
 
 def pull_one(model: Pullable, keep: bool, console: Console) -> None:
     """Pull one model, and say where it is."""
-    from model_zoo.catalogue.cards import card_path
+    from model_zoo.catalogue.cards import card_path, is_known
     from model_zoo.catalogue.pull import pull
 
-    show = partial(show_progress, console)
+    show, was_there = partial(show_progress, console), is_known(model.name)
     card = pull(model, install=importer(), on_progress=show, keep=keep)
     console.downloaded()
     console.document({"event": "model_added", "card": card.to_dict()})
     path = card_path(card.name).with_name(card.file)
-    console.line(f"{card.name}: {size(card.size)}, licence {card.licence}, {path}")
+    already = "is in your zoo already, " if was_there else ""
+    console.line(f"{card.name}: {already}{size(card.size)}, licence {card.licence}, {path}")
 
 
 def importer() -> Callable[[Pullable, list[Path]], Card]:

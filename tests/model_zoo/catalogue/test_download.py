@@ -115,8 +115,9 @@ def test_a_failure_is_one_sentence(name: str, hub: Hub) -> None:
     [
         (server.of(bytes(len(CONTENT))), f"(SHA-256 886715e4051e... instead of {SHA256[:12]}...)"),
         (server.endless, "sends more than 300,000 bytes. Set STEM_MIRROR"),
+        (server.wrong_range, "sends another part of it than it was asked for. Set STEM_MIRROR"),
     ],
-    ids=["wrong hash", "more than stated"],
+    ids=["wrong hash", "more than stated", "another range"],
 )
 def test_another_file_is_refused_and_removed(
     behaviour: Behaviour, sentence: str, hub: Hub, cache: Path

@@ -26,7 +26,7 @@ from model_zoo.catalogue.cards import (
 from model_zoo.catalogue.download import cached_path
 from model_zoo.catalogue.pull import ACCEPTED, needs_consent, pull, statement
 from model_zoo.catalogue.remote_file import RemoteFile
-from model_zoo.errors import StorageError, UsageError
+from model_zoo.errors import OutputError, StorageError, UsageError
 from tests.model_zoo.catalogue import hub as server
 from tests.model_zoo.catalogue.hub import CONTENT, Hub, status, whole
 from tests.model_zoo.catalogue.public_models import FakePublic, install_small
@@ -126,6 +126,18 @@ def test_a_second_pull_waits_and_finds_the_model(free: FakePublic, hub: Hub) -> 
     assert hub.sent == len(CONTENT)
 
 
+def test_a_zoo_that_cannot_be_written(
+    free: FakePublic, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STEM_HOME", str(tmp_path / "file"))
+    with pytest.raises(
+        OutputError, match=r"Your zoo .*file cannot be written \(.*Set STEM_HOME to"
+    ):
+        pull(free, install=no_install)
+    assert hub.requests == []
+
+
 def test_a_card_without_weights(free: FakePublic, hub: Hub) -> None:
     pull(free, install=install_small)
     card_path("net").with_suffix(".safetensors").unlink()
@@ -160,6 +172,8 @@ def test_consent_is_remembered(is_asked: bool, restricted: FakePublic) -> None:
 
 def test_a_licence_that_changed_is_asked_again(restricted: FakePublic) -> None:
     pull(restricted, install=install_small, accept_licence=True)
+    assert not needs_consent(replace(restricted, consent="no grant"))
+    remove("net")
     assert not needs_consent(restricted)
     assert needs_consent(replace(restricted, consent="no grant"))
     assert not needs_consent(replace(restricted, consent=""))
@@ -171,6 +185,7 @@ def test_a_damaged_memory_asks_again(text: str, restricted: FakePublic) -> None:
     (zoo_home() / ACCEPTED).write_bytes(text.encode("utf-8", "surrogateescape"))
     assert needs_consent(restricted)
     pull(restricted, install=install_small, accept_licence=True)
+    remove("net")
     assert not needs_consent(restricted)
 
 

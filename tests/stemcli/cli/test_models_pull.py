@@ -133,6 +133,7 @@ def test_a_script_accepts_with_an_option(catalogue: Catalogue, run_stem: RunStem
     run_stem("models", "remove", "dear")
     again = run_stem("models", "pull", "dear", "--accept-licence")
     assert TERMS not in again.stderr
+    assert run_stem("models", "pull", "dear").stderr.startswith("dear: is in your zoo already, ")
 
 
 @pytest.mark.parametrize("answer", [True, False])
