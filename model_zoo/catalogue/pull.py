@@ -112,7 +112,7 @@ def statement(model: Pullable) -> str:
         return ""
     terms = TERMS.get(model.consent, f"need your consent ({model.consent})")
     by = f" by {model.authors}" if model.authors else ""
-    source = f", says {model.licence_source}" if model.licence_source else ""
+    source = f", according to {model.licence_source}" if model.licence_source else ""
     return f"The weights of {model.name}{by} {terms} (licence: {model.licence}{source})"
 
 

@@ -274,7 +274,7 @@ def _locate_on_hub(
 ) -> tuple[str, dict[str, str]]:
     from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_url
 
-    endpoint = os.environ.get("HF_ENDPOINT") or HUB
+    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     kind, repo, revision, path = found.groups()
     url = hf_hub_url(repo, path, repo_type=kind, revision=revision, endpoint=endpoint)
     about = get_hf_file_metadata(url, timeout=TIMEOUT, library_name="stem", endpoint=endpoint)
@@ -322,7 +322,7 @@ def _explain_transfer() -> Iterator[None]:
     """
     try:
         yield
-    except (AddressError, StemError):
+    except (AddressError, StemError, ImportError):
         raise
     except Exception as error:
         code = getattr(getattr(error, "response", None), "status_code", 0)

@@ -32,7 +32,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(transport, "TIMEOUT", 5.0)
     with server.serve() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        monkeypatch.setenv("HF_ENDPOINT", f"{running.url}/")
         yield running
 
 

@@ -32,8 +32,8 @@ from tests.model_zoo.catalogue.hub import CONTENT, Hub, status, whole
 from tests.model_zoo.catalogue.public_models import FakePublic, install_small
 
 SENTENCE = (
-    "The weights of net by Ada may not be used commercially (licence: CC BY-NC 4.0, says its"
-    " authors)"
+    "The weights of net by Ada may not be used commercially (licence: CC BY-NC 4.0, according"
+    " to its authors)"
 )
 
 

@@ -117,8 +117,8 @@ def test_an_unknown_name_is_found_before_anything_is_fetched(
 
 
 TERMS = (
-    "The weights of dear by Ada may not be used commercially (licence: CC BY-NC 4.0, says its"
-    " authors)"
+    "The weights of dear by Ada may not be used commercially (licence: CC BY-NC 4.0, according"
+    " to its authors)"
 )
 
 
