@@ -34,6 +34,9 @@ temporary file is up to 39 characters longer than that of the file.
 SETTINGS_VARIABLE = "STEM_CONFIG"
 """Environment variable that names the file of the user's settings."""
 
+CACHE_VARIABLE = "STEM_CACHE"
+"""Environment variable that names the folder of the cache."""
+
 SETTINGS_NAME = "config.toml"
 """Name of that file in the configuration folder."""
 
@@ -169,6 +172,18 @@ def data_folder() -> Path:
         OutputError: see :func:`temporary_home`.
     """
     return _platform_folder(platformdirs.user_data_path, Path(".local", "share", "stem"))
+
+
+def cache_home() -> Path:
+    """Folder of the cache: STEM_CACHE, or the platform's cache folder.
+
+    Raises:
+        OutputError: see :func:`temporary_home`.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(os.path.expanduser(named))
+    return _platform_folder(platformdirs.user_cache_path, Path(".cache", "stem"))
 
 
 def settings_file() -> Path:

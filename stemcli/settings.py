@@ -21,7 +21,14 @@ from model_zoo.shell import is_in_single_quotes, quoted
 PREFIX = "STEM_"
 """Prefix of the environment variables."""
 
-OTHER_VARIABLES = ("STEM_HOME", "STEM_CACHE", "STEM_INPUT_LIMIT", SETTINGS_VARIABLE)
+OTHER_VARIABLES = (
+    "STEM_HOME",
+    "STEM_CACHE",
+    "STEM_INPUT_LIMIT",
+    "STEM_MIRROR",
+    "STEM_OFFLINE",
+    SETTINGS_VARIABLE,
+)
 """Environment variables of Stem that are not settings."""
 
 TESTS = "STEM_TEST_"

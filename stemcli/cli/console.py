@@ -121,6 +121,9 @@ class Console(Closing):
     def draw(self, content: RenderableType) -> None:
         """Print a rich renderable for people, as a result."""
 
+    def downloaded(self) -> None:
+        """Remove the bars of downloads that are over."""
+
     def found(self, found: LibraryScan) -> None:
         """Report folders that could not be read, as errors."""
         for folder in found.unreadable:

@@ -100,6 +100,11 @@ class LiveConsole(HumanConsole):
         super().on_track_failed(event)
         self._end(event.track)
 
+    def downloaded(self) -> None:
+        """Remove all bars."""
+        for track in [*self._songs]:
+            self._end(track)
+
     def _new_song(self, track: str, seconds: float | None, stage: str) -> None:
         if track in self._songs:
             self._bars.remove_task(self._songs[track].task)

@@ -35,6 +35,8 @@ COMMANDS = {
     "info": CommandEntry(
         "stemcli.cli.models_info:command", "Show details of a model or architecture."
     ),
+    "pull": CommandEntry("stemcli.cli.models_pull:pull_command", "Download public models."),
+    "path": CommandEntry("stemcli.cli.models_pull:path_command", "Show where weights are."),
     "verify": CommandEntry(
         "stemcli.cli.models:verify_command", "Check that weights are undamaged."
     ),

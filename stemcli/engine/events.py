@@ -50,7 +50,7 @@ class ModelLoaded(Event):
 
 @dataclass(frozen=True)
 class DownloadProgress(Event):
-    """Part of a song was downloaded; ``bytes_total`` is None if the server does not state it."""
+    """Part of a song or a model was downloaded; ``bytes_total`` is None if no server states it."""
 
     track: str
     bytes_done: int

@@ -232,7 +232,8 @@ def test_the_null_device_cannot_hold_settings() -> None:
 def test_variables_that_are_no_settings() -> None:
     environment = {
         "STEM_FORMAT": "", "STEM_HOME": "", "STEM_CACHE": "", "STEM_CONFIG": "",
-        "STEM_TEST_AUDIO": "", "PATH": "", "STEM_FORMT": "", "STEM_HOMEE": "", "STEM_XYZZY": "",
+        "STEM_MIRROR": "", "STEM_OFFLINE": "", "STEM_TEST_AUDIO": "",
+        "PATH": "", "STEM_FORMT": "", "STEM_HOMEE": "", "STEM_XYZZY": "",
     }  # fmt: skip
     assert unknown_variables(environment) == {
         "STEM_FORMT": "STEM_FORMAT",

@@ -22,10 +22,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from jaxtyping import Float
-from platformdirs import user_cache_path
 
 from model_zoo.errors import DecodeError
-from model_zoo.files import sha256, staged
+from model_zoo.files import cache_home, sha256, staged
 from stemcli.audio.encoders import WavSink
 from stemcli.audio.ffmpeg_process import decoding_pool
 from stemcli.audio.info import require_file
@@ -44,8 +43,8 @@ HEX_DIGITS = 64
 
 
 def cache_folder() -> Path:
-    """Return the folder of decoded recordings; the environment variable STEM_CACHE overrides it."""
-    return Path(os.environ.get("STEM_CACHE") or user_cache_path("stem")) / "recordings"
+    """Return the folder of decoded recordings, in the cache."""
+    return cache_home() / "recordings"
 
 
 def resampled(path: Path, stream: int, sample_rate: int) -> Path:

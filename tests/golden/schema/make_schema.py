@@ -272,6 +272,7 @@ def documents() -> dict[str, Schema]:
         "stem models verify": listed(record_of(State, ok=FLAG)),
         "stem models add": reference("card"),
         "stem models convert": reference("card"),
+        "stem models path": record({"name": TEXT, "path": TEXT}),
         "stem models remove": record({"name": TEXT, "removed": NAMES}),
         "stem config path": record({"path": TEXT, "exists": FLAG}),
         "stem config show": listed(setting),

@@ -183,6 +183,18 @@ def test_bars_show_progress_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert song.endswith("0:10 left")
 
 
+def test_bars_of_downloads_end() -> None:
+    console, _ = live_console(80)
+    with console:
+        for name in ("htdemucs 1/2", "htdemucs 2/2"):
+            console.show(DownloadProgress(name, 50, 100))
+        table = io.StringIO()
+        Terminal(file=table, width=80).print(console._bars)
+        assert [line.split()[2] for line in table.getvalue().splitlines()] == ["downloading"] * 2
+        console.downloaded()
+        assert console._bars.tasks == []
+
+
 @pytest.mark.parametrize(
     ("before", "name"),
     [

@@ -25,7 +25,10 @@ HEAVY = {
     "soundfile",
     "ffmpeg",
     "einops",
+    "huggingface_hub",
     "matplotlib",
+    "pooch",
+    "requests",
     "yaml",
 }
 SPY = """
@@ -56,6 +59,8 @@ def loaded_by(*args: str) -> set[str]:
         ["models", "--help"],
         ["models", "list", "--json"],
         ["models", "info", "--help"],
+        ["models", "pull", "--help"],
+        ["models", "path", "spleeter_2stems"],
         ["config", "show", "--json"],
         ["completion", "fish"],
     ],

@@ -1,0 +1,197 @@
+"""``stem models pull`` and ``stem models path`` with a catalogue of the test and a local server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+
+from model_zoo.catalogue.cards import card_names, card_path, find, is_known
+from model_zoo.catalogue.download import cached_path
+from model_zoo.errors import StemError
+from model_zoo.files import sha256
+from stemcli.cli import models_pull
+from tests.model_zoo.catalogue import hub as server
+from tests.model_zoo.catalogue.hub import CONTENT, Hub, status, whole
+from tests.model_zoo.catalogue.public_models import FakePublic, install_small
+from tests.stemcli.cli.conftest import RunStem
+from tests.stemcli.cli.results import error_line, errors
+from tests.stemcli.cli.schema import validate_lines
+
+Catalogue = dict[str, FakePublic]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / ".cache"))
+    with server.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def catalogue(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
+    """Two free networks, a restricted one, and one whose file is gone."""
+    models = {
+        "one": FakePublic("one", (hub.file(whole),)),
+        "two": FakePublic("two", (hub.file(whole),)),
+        "dear": FakePublic("dear", (hub.file(whole),), "CC BY-NC 4.0", consent="non-commercial"),
+        "gone": FakePublic("gone", (replace(hub.file(whole), url=hub.add("/x", status(404))),)),
+    }
+
+    def find_public(name: str) -> FakePublic | None:
+        return models.get(name.lower())
+
+    def use(module: str, **names: Callable[..., Any]) -> None:
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**names))  # type: ignore[arg-type]
+
+    use("model_zoo.catalogue.public", find_public=find_public)
+    use("model_zoo.importers.public", install_public=install_small)
+    return models
+
+
+def test_a_model_is_pulled(catalogue: Catalogue, run_stem: RunStem) -> None:
+    result = run_stem("models", "pull", "one")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    path = card_path("one").with_suffix(".safetensors")
+    assert result.stderr.splitlines()[-1].startswith("one: ")
+    assert result.stderr.endswith(f", licence not stated, {path}\n")
+    assert not cached_path(catalogue["one"].files[0]).exists()
+    assert run_stem("models", "path", "one").stdout == f"{path}\n"
+    assert run_stem("models", "verify", "one").exit_code == 0
+
+
+def test_several_are_pulled_one_after_the_other(
+    catalogue: Catalogue, run_stem: RunStem, hub: Hub
+) -> None:
+    """A name may be another spelling of one that was given."""
+    result = run_stem("models", "pull", "one", "two", "ONE", "--keep")
+    assert result.exit_code == 0
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["one", "two"]
+    assert hub.sent == len(CONTENT)
+    assert cached_path(catalogue["one"].files[0]).read_bytes() == CONTENT
+
+
+def test_json(catalogue: Catalogue, run_stem: RunStem) -> None:
+    result = run_stem("models", "pull", "one", "two", "--json")
+    documents = validate_lines(result.stdout)
+    added = [each for each in documents if each["event"] == "model_added"]
+    assert [each["card"]["name"] for each in added] == ["one", "two"]
+    progress = [each for each in documents if each["event"] == "download_progress"]
+    assert {each["track"] for each in progress} == {"one", "two"}
+    assert all(0 <= each["bytes_done"] <= each["bytes_total"] for each in progress)
+    (path,) = validate_lines(run_stem("models", "path", "one", "--json").stdout, "models_path")
+    assert path == {"name": "one", "path": str(card_path("one").with_suffix(".safetensors"))}
+
+
+def test_a_failure_of_one_model_does_not_end_the_others(
+    catalogue: Catalogue, run_stem: RunStem
+) -> None:
+    result = run_stem("models", "pull", "gone", "one", "--json")
+    assert result.exit_code == 1
+    first, last = errors(result.stderr)
+    assert first.startswith("Error: gone: x cannot be downloaded: 127.0.0.1:")
+    assert last == ("Error: 1 of 2 models are in your zoo; not gone. The errors above say why")
+    assert validate_lines(result.stdout)[-1]["event"] == "error"
+    assert is_known("one")
+
+
+def test_a_failure_of_the_only_model(catalogue: Catalogue, run_stem: RunStem) -> None:
+    line = error_line(run_stem("models", "pull", "gone"), 1)
+    assert line.startswith("Error: x cannot be downloaded: 127.0.0.1:")
+    assert line.endswith("Set STEM_MIRROR to the address of a server that has it")
+
+
+def test_an_unknown_name_is_found_before_anything_is_fetched(
+    catalogue: Catalogue, run_stem: RunStem, hub: Hub
+) -> None:
+    line = error_line(run_stem("models", "pull", "one", "nope"), 2)
+    assert line.startswith("Error: Unknown model 'nope': there is no public model of this name.")
+    assert hub.requests == []
+
+
+TERMS = (
+    "The weights of dear by Ada may not be used commercially (licence: CC BY-NC 4.0, according"
+    " to its authors)"
+)
+
+
+def test_a_script_accepts_with_an_option(catalogue: Catalogue, run_stem: RunStem, hub: Hub) -> None:
+    """Nothing is fetched before the licence of every model is accepted."""
+    line = error_line(run_stem("models", "pull", "one", "dear"), 2)
+    assert line == f"Error: {TERMS}. To accept that, add --accept-licence"
+    assert hub.requests == []
+    result = run_stem("models", "pull", "dear", "--accept-licence")
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"{TERMS}.\n")
+    run_stem("models", "remove", "dear")
+    again = run_stem("models", "pull", "dear", "--accept-licence")
+    assert TERMS not in again.stderr
+    assert run_stem("models", "pull", "dear").stderr.startswith("dear: is in your zoo already, ")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_person_is_asked_once(
+    answer: bool, catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def confirm(text: str, *, err: bool) -> bool:
+        assert err
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr(models_pull, "can_ask", lambda: True)
+    monkeypatch.setattr(click, "confirm", confirm)
+    codes = [run_stem("models", "pull", "dear").exit_code for _ in range(2)]
+    assert codes == ([0, 0] if answer else [2, 2])
+    assert asked == [f"{TERMS}. Do you accept that?"] * (1 if answer else 2)
+    assert is_known("dear") is answer
+
+
+def test_an_interruption(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model_zoo.catalogue.transport.wait", interrupted)
+    result = run_stem("models", "pull", "one", "two")
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted. To resume, run the same command again.\n"
+
+
+def test_a_bug_of_an_importer_is_no_half_model(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was downloaded is kept for the next attempt."""
+
+    def broken(model: FakePublic, paths: list[Path]) -> None:
+        raise StemError("net.bin has no layout that is known. Choose another model")
+
+    fake: Any = SimpleNamespace(install_public=broken)
+    monkeypatch.setitem(sys.modules, "model_zoo.importers.public", fake)
+    before = card_names()
+    line = error_line(run_stem("models", "pull", "one"), 1)
+    assert line == "Error: net.bin has no layout that is known. Choose another model"
+    assert card_names() == before
+    assert cached_path(catalogue["one"].files[0]).read_bytes() == CONTENT
+
+
+def test_the_path_of_a_bundled_model(run_stem: RunStem) -> None:
+    path = Path(run_stem("models", "path", "spleeter_2stems").stdout.strip())
+    assert sha256(path) == find("spleeter_2stems").sha256
+
+
+def test_the_path_of_a_model_that_is_not_there(catalogue: Catalogue, run_stem: RunStem) -> None:
+    assert "Unknown model 'nope'" in error_line(run_stem("models", "path", "nope"), 2)
+    run_stem("models", "pull", "one")
+    card_path("one").with_suffix(".safetensors").unlink()
+    line = error_line(run_stem("models", "path", "one"), 2)
+    assert line == "Error: The weights of one are not installed. See: stem models verify"
