@@ -50,7 +50,7 @@ def catalogue(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     def use(module: str, **names: Callable[..., Any]) -> None:
         monkeypatch.setitem(sys.modules, module, SimpleNamespace(**names))  # type: ignore[arg-type]
 
-    use("model_zoo.catalogue.public", find_public=find_public)
+    monkeypatch.setattr("model_zoo.catalogue.public.find_public", find_public)
     use("model_zoo.importers.public", install_public=install_small)
     return models
 
