@@ -42,6 +42,7 @@ from stemcli.engine.checks import check_request
 from stemcli.engine.events import EventHandler, TrackFinished
 from stemcli.engine.members import models_to_load
 from stemcli.engine.models import load_model
+from stemcli.engine.on_demand import pull_missing
 from stemcli.engine.options import Options
 from stemcli.engine.planned import PlannedFiles
 from stemcli.remote_path import UrlPath, absolute, as_path, is_taken
@@ -108,6 +109,7 @@ class RayExecutor:
     def __init__(self, options: Options, on_event: EventHandler, jobs: int) -> None:
         check_device(options.device)
         check_request(options)
+        pull_missing(models_to_load(options), on_event)
         self._options, self._jobs, self._on_event = options, jobs, on_event
         self._models = {name: load_model(name) for name in models_to_load(options)}
         plan_here = replace(options, device="cpu")

@@ -134,6 +134,7 @@ def command(
     from stemcli.batch.library import find_songs, require_songs
     from stemcli.batch.report import check_report
     from stemcli.batch.run import separate_songs
+    from stemcli.cli.models_pull import agree_to_models
     from stemcli.remote_path import as_path
 
     refuse_file(folder, click.get_current_context())
@@ -144,6 +145,7 @@ def command(
     found = find_songs(folder, recursive=recursive, include=include, exclude=exclude, output=output)
     require_songs(found, folder)
     console.found(found)
+    agree_to_models(options, console)
     open_executor = choose_cluster(console) if cluster else open_local
     quiet = quiet_stderr(not console.verbose)
     with resume_hint(options.existing), quiet, console, Journal(output) as journal:

@@ -20,6 +20,7 @@ from stemcli.cli.options import console_options
 if TYPE_CHECKING:
     from model_zoo.catalogue.cards import Card
     from model_zoo.catalogue.pull import Pullable
+    from stemcli.engine.options import Options
 
 
 @click.command(
@@ -105,6 +106,22 @@ def agree(model: Pullable, accept_licence: bool, console: Console) -> None:
     if needs_consent(model) and accept_licence:
         console.line(f"{statement(model)}.")
     require_consent(model, accept_licence=accept_licence, ask=ask if can_ask() else None)
+
+
+def agree_to_models(options: Options, console: Console) -> None:
+    """Ask for consent to the licences of models that a separation will download.
+
+    Without a terminal nothing is asked, and the separation refuses such models.
+
+    Raises:
+        UsageError: the user does not accept a licence, or a model does not exist.
+    """
+    from stemcli.engine.members import models_to_load
+    from stemcli.engine.on_demand import missing
+
+    if can_ask():
+        for model in missing(models_to_load(options)):
+            agree(model, False, console)
 
 
 def can_ask() -> bool:

@@ -55,7 +55,9 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
     from stemcli.batch.pipe import require_pipe, separate_to_pipe
     from stemcli.batch.run import separate_songs
     from stemcli.batch.sources import named_songs
+    from stemcli.cli.models_pull import agree_to_models
 
+    agree_to_models(options, console)
     songs = expanded(songs)
     refuse_folders(songs, click.get_current_context())
     separate: Callable[..., BatchReport] = separate_songs

@@ -12,6 +12,7 @@ from model_zoo.errors import errors_about
 from stemcli.audio.encoders import require_encoder
 from stemcli.engine.members import members_of, models_to_load
 from stemcli.engine.models import require_role
+from stemcli.engine.on_demand import missing, require_fetchable
 from stemcli.engine.options import Options
 from stemcli.engine.outputs import check_template
 from stemcli.engine.picture import check_drawing
@@ -21,6 +22,8 @@ from stemcli.engine.workflow import read_workflow
 
 def check_request(options: Options) -> None:
     """Check the names of models and stems, the file name template and the format.
+
+    Models of the catalogue may be missing, because they are downloaded when they are loaded.
 
     Stems are only checked here if all models have cards; stems of runs and files are checked when
     their weights are read.
@@ -73,18 +76,22 @@ def _outputs(options: Options) -> tuple[str, ...]:
     chosen = members_of(options)
     if chosen.stems:
         return select(chosen.stems, options.stems, options.two_stems).names
-    if not all(map(is_known, options.model)):
+    public = {model.name: model.outputs for model in missing(options.model)}
+    if not all(is_known(name) or name in public for name in options.model):
         return ()
     with errors_about("model"):
-        known = {name: find(name) for name in options.model}
+        known = {name: find(name) for name in options.model if is_known(name)}
     for name, card in known.items():
         require_role(name, registry.architecture(card.architecture).role, "stems")
-    shared = shared_stems([(name, card.outputs) for name, card in known.items()])
+    outputs = public | {name: card.outputs for name, card in known.items()}
+    shared = shared_stems([(name, outputs[name]) for name in options.model])
     return select(shared, options.stems, options.two_stems).names
 
 
 def _require_model(name: str) -> None:
     if is_path(name):
         find_weights(Path(name))
+    elif public := missing([name]):
+        require_fetchable(public[0])
     elif not is_known(name):
         resolve_weights(name)  # raises the error that says what is wrong

@@ -37,8 +37,10 @@ from stemcli.engine.events import (
     TrackSkipped,
 )
 from stemcli.engine.inputs import Song, on_disk
+from stemcli.engine.members import models_to_load
 from stemcli.engine.models import LoadedModel, load_model
 from stemcli.engine.networks import LoadedNetworks, load_networks
+from stemcli.engine.on_demand import pull_missing
 from stemcli.engine.options import OptionFields, Options
 from stemcli.engine.outputs import Ready
 from stemcli.engine.planned import PlannedFiles, plan_files
@@ -384,6 +386,7 @@ class Session:
         device = resolve_device(self.options.device)
         if self._load is load_model:
             check_request(self.options)
+            pull_missing(models_to_load(self.options), call.emit)
         loaded: dict[torch.device, LoadedNetworks] = {}
         devices = spread(device, self._jobs)
         for device in dict.fromkeys(devices):

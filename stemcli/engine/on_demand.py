@@ -1,0 +1,70 @@
+"""Downloads the models of a separation that the catalogue knows and the zoo lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from model_zoo.catalogue.cards import is_known
+from model_zoo.catalogue.names import is_path
+from model_zoo.catalogue.public import PublicModel, find_public
+from model_zoo.errors import UsageError
+from stemcli.engine.events import DownloadProgress
+
+
+def missing(names: Iterable[str]) -> list[PublicModel]:
+    """Public models that are named and not installed, each once.
+
+    A name is that of the catalogue itself: another spelling is answered by the error for unknown
+    models, because the zoo would not find it afterwards either.
+
+    Args:
+        names: names of models, runs or files.
+    """
+    wanted = [name for name in dict.fromkeys(names) if not is_path(name) and not is_known(name)]
+    found = {name: find_public(name) for name in wanted}
+    return [model for name, model in found.items() if model is not None and model.name == name]
+
+
+def require_fetchable(model: PublicModel) -> None:
+    """Refuse a public model that cannot be used, or whose licence must be accepted first.
+
+    Raises:
+        UsageError: the message says why, and what to run.
+    """
+    from model_zoo.catalogue.pull import needs_consent, statement
+
+    if model.refusal:
+        raise UsageError(f"{model.refusal}. See: stem models list --all")
+    if needs_consent(model):
+        accept = f"stem models pull {model.name} --accept-licence"
+        raise UsageError(f"{statement(model)}. To accept that, run: {accept}")
+
+
+def pull_missing(names: Iterable[str], emit: Callable[[DownloadProgress], None]) -> None:
+    """Download, check and install public models that are named and not installed.
+
+    Args:
+        names: names of models, runs or files.
+        emit: called with the progress of the downloads.
+
+    Raises:
+        UsageError: a model cannot be used, or its licence must be accepted first.
+        StorageError: a file cannot be downloaded.
+        ChecksumError: the addresses have other files.
+        CheckpointError: a file cannot be converted.
+    """
+    models = missing(names)
+    if not models:
+        return
+    from model_zoo.importers.public import install_public
+
+    from model_zoo.catalogue.pull import pull
+
+    for model in models:
+        require_fetchable(model)
+    for model in models:
+        pull(
+            model,
+            install=install_public,
+            on_progress=lambda label, done, total: emit(DownloadProgress(label, done, total)),
+        )
