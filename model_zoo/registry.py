@@ -37,6 +37,7 @@ ARCHITECTURES: dict[str, str] = {
     "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
+    "hdemucs": "model_zoo.architectures.hdemucs:HDemucs",
     "htdemucs": "model_zoo.architectures.htdemucs:HTDemucs",
     "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }

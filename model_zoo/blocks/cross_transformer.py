@@ -1,4 +1,4 @@
-"""Transformer over two sequences at once: self-attention in each and attention between them, in turn.
+"""Transformer over two sequences: attention within each and from each to the other, in turn.
 
 Rouard, Massa and Défossez 2023, Hybrid Transformers for Music Source Separation (arXiv 2211.08553),
 section 2.2.
@@ -28,7 +28,9 @@ INITIAL_SCALE = 1e-4
 """Scale of each residual branch before training."""
 
 
-def line_embedding(length: int, features: int, device: torch.device) -> Float[Tensor, "time feature"]:
+def line_embedding(
+    length: int, features: int, device: torch.device
+) -> Float[Tensor, "time feature"]:
     """Cosines, then sines, of each position; the last pair has the longest period.
 
     Vaswani et al. 2017, Attention Is All You Need (arXiv 1706.03762), section 3.5.
@@ -148,9 +150,7 @@ class CrossTransformer(nn.Module):
         dropout: dropout probability in training.
     """
 
-    def __init__(
-        self, features: int, layers: int, heads: int, hidden: int, dropout: float
-    ) -> None:
+    def __init__(self, features: int, layers: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
         kinds = [CrossAttentionLayer if i % 2 else SelfAttentionLayer for i in range(layers)]
         sizes = (features, heads, hidden, dropout)

@@ -24,6 +24,7 @@ from model_zoo.blocks.spectral import Fourier
 from model_zoo.ops.spectra import istft
 from model_zoo.ops.tensors import full_precision
 
+Steps = Float[Tensor, "batch feature frame"]
 Planes = Float[Tensor, "batch plane freq frame"]
 """Spectrograms as real numbers: of each channel the real part, then the imaginary one."""
 Features = Float[Tensor, "batch feature *plane"]
@@ -88,9 +89,7 @@ def to_planes(spectrum: Complex[Tensor, "batch channel freq frame"]) -> Planes:
     return rearrange(torch.view_as_real(spectrum), "b c f t part -> b (c part) f t")
 
 
-def to_spectra(
-    planes: Planes, stems: int
-) -> Complex[Tensor, "batch stem channel freq frame"]:
+def to_spectra(planes: Planes, stems: int) -> Complex[Tensor, "batch stem channel freq frame"]:
     """Spectrograms of all stems from their real and imaginary parts."""
     parts = rearrange(planes, "b (s c part) f t -> b s c f t part", s=stems, part=2)
     return torch.view_as_complex(parts.contiguous())
@@ -99,16 +98,16 @@ def to_spectra(
 class Standardized(NamedTuple):
     """Items with mean 0 and deviation 1, and what they had before."""
 
-    values: Float[Tensor, "batch *item"]
-    mean: Float[Tensor, "batch *ones"]
-    deviation: Float[Tensor, "batch *ones"]
+    values: Float[Tensor, "batch ..."]
+    mean: Float[Tensor, "batch ..."]
+    deviation: Float[Tensor, "batch ..."]
 
-    def restore(self, values: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *output"]:
+    def restore(self, values: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Give an output the mean and deviation that the input had."""
         return values * self.deviation + self.mean
 
 
-def standardize(x: Float[Tensor, "batch *item"]) -> Standardized:
+def standardize(x: Float[Tensor, "batch ..."]) -> Standardized:
     """Subtract the mean of each item and divide by its deviation."""
     axes = [*range(1, x.ndim)]
     with full_precision(x):
@@ -232,6 +231,47 @@ class DecoderLevel(nn.Module):
         above = self.norm2(self.conv_tr(mixed))
         cropped = cropped_edges(above, self.options, length)
         return cropped if self.is_last else F.gelu(cropped), mixed
+
+
+class BranchEnd(nn.Module):
+    """Lowest level of the encoder over time: the convolution, whose output the other one adds.
+
+    Args:
+        width: input features.
+        out: output features.
+        options: of the level.
+    """
+
+    def __init__(self, width: int, out: int, options: LevelOptions) -> None:
+        super().__init__()
+        self.conv = options.convolution(width, out)
+
+    def forward(self, x: Steps) -> Float[Tensor, "batch feature_out 1 frame_below"]:
+        """Features like those of a spectrogram with one bin."""
+        return self.conv(F.pad(x, (0, -x.shape[-1] % STRIDE))).unsqueeze(2)
+
+
+class BranchStart(nn.Module):
+    """Lowest level of the decoder over time: the transposed convolution.
+
+    Args:
+        width: input features.
+        out: output features.
+        options: of the level.
+    """
+
+    def __init__(self, width: int, out: int, options: LevelOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.conv_tr = options.transposed(width, out)
+        self.norm2 = options.norm(out)
+
+    def forward(
+        self, x: Float[Tensor, "batch feature 1 frame"], length: int
+    ) -> Float[Tensor, "batch feature_out length"]:
+        """Features of the level above, which has ``length`` steps."""
+        above = self.norm2(self.conv_tr(x.squeeze(2)))
+        return F.gelu(cropped_edges(above, self.options, length))
 
 
 def cropped_edges(x: Features, options: LevelOptions, length: int | None) -> LevelFeatures:
