@@ -39,6 +39,7 @@ from model_zoo.blocks.hybrid import (
     standardize,
     to_planes,
     to_spectra,
+    to_stems,
 )
 from model_zoo.blocks.hybrid_bands import (
     BANDED,
@@ -88,6 +89,7 @@ class HDemucsConfig(SpectralConfig):
         multi_freqs: shares of the bins, from 0 to 1, at which they are split into bands with
             weights of their own.
         multi_freqs_depth: number of levels that have such bands.
+        freq_emb: factor of what is learned for each bin and added at level 0; 0 leaves it out.
         norm_starts: first level with normalization.
         dconv_mode: where levels have residual branches.
         dconv_depth: residual branches of a level.
@@ -107,6 +109,7 @@ class HDemucsConfig(SpectralConfig):
     hybrid_old: bool = False
     multi_freqs: tuple[float, ...] = ()
     multi_freqs_depth: int = 3
+    freq_emb: float = 0.2
     norm_starts: int = 4
     dconv_mode: Literal["encoder", "decoder", "both"] = "encoder"
     dconv_depth: int = 2
@@ -223,7 +226,8 @@ class HDemucsCore(nn.Module):
         self.decoder = nn.ModuleList(decoder(config, stems * config.planes, config.depth))
         self.tencoder = nn.ModuleList([*encoder(config, mixture, meeting, **over_time), end])
         self.tdecoder = nn.ModuleList([start, *decoder(config, outputs, meeting, **over_time)])
-        self.freq_emb = FrequencyEmbedding(config.window_size // 2 // STRIDE, config.channels)
+        sizes = (config.window_size // 2 // STRIDE, config.channels, config.freq_emb)
+        self.freq_emb = FrequencyEmbedding(*sizes) if config.freq_emb else nn.Identity()
         rescale(self)
 
     def forward(self, planes: Planes, wave: Wave) -> tuple[StemPlanes, StemChannels]:
@@ -302,7 +306,7 @@ class HDemucs(Separator):
     Config = HDemucsConfig
     config: HDemucsConfig
     purpose = "four stems: U-Nets over spectrogram and waveform with LSTMs and local attention"
-    documented_parameters = 83_626_272
+    documented_parameters = 83_637_832
     small_options: ClassVar[Mapping[str, Any]] = {
         **{"channels": 8, "depth": 4, "window_size": 256, "norm_starts": 2, "dconv_lstm": 2},
         **{"dconv_attn": 2, "dconv_comp": 4, "sample_rate": 16_000, "segment": 2048},
@@ -329,7 +333,7 @@ class HDemucs(Separator):
         planes, wave = standardize(self._planes(spectrum)), standardize(mixture)
         output, output_t = self.core(planes.values, wave.values)
         spectra = self._spectra(spectrum, planes.restore(output))
-        waves = wave.restore(output_t).unflatten(1, (len(self.stems), self.channels))
+        waves = to_stems(wave.restore(output_t), len(self.stems))
         return self.fourier.synthesize(spectra, mixture.shape[-1]) + waves
 
     def _planes(self, spectrum: MixtureSpectrum) -> Planes:
@@ -340,5 +344,5 @@ class HDemucs(Separator):
         """Spectrograms of the stems from the output of the U-Net over frequency."""
         if self.config.output == "spectrum":
             return to_spectra(planes, len(self.stems))
-        magnitudes = planes.unflatten(1, (len(self.stems), self.channels))
+        magnitudes = to_stems(planes, len(self.stems))
         return torch.polar(magnitudes, mixture.angle().unsqueeze(1).expand_as(magnitudes))

@@ -38,6 +38,7 @@ from model_zoo.blocks.hybrid import (
     standardize,
     to_planes,
     to_spectra,
+    to_stems,
 )
 from model_zoo.config import broken
 from model_zoo.separator import Separator, SpectralConfig
@@ -50,6 +51,9 @@ DConvMode = Literal["encoder", "decoder", "both"]
 
 DEEPEST = 8
 """Most levels; with one more, even a window of a million samples had no bins left."""
+
+EMBEDDING_WEIGHT = 0.2
+"""Factor of what is learned for each bin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,9 @@ class HTDemucsCore(nn.Module):
         self.decoder = decoder("freq", 2 * config.audio_channels, config)
         self.tencoder = encoder("time", config.audio_channels, config)
         self.tdecoder = decoder("time", config.audio_channels, config)
-        self.freq_emb = FrequencyEmbedding(config.window_size // 2 // STRIDE, widths[0])
+        self.freq_emb = FrequencyEmbedding(
+            config.window_size // 2 // STRIDE, widths[0], EMBEDDING_WEIGHT
+        )
         rescale(self)
         bottom, tokens = widths[-1], config.token_width
         self.channel_upsampler = projection(bottom, config.bottom_channels)
@@ -263,5 +269,5 @@ class HTDemucs(Separator):
         wave = standardize(padded)
         output, output_t = self.core(planes.values, wave.values)
         spectra = to_spectra(planes.restore(output), len(self.stems))
-        waves = wave.restore(output_t).unflatten(1, (len(self.stems), self.channels))
+        waves = to_stems(wave.restore(output_t), len(self.stems))
         return (self.fourier.synthesize(spectra, padded.shape[-1]) + waves)[..., :length]

@@ -105,9 +105,14 @@ class LocalAttention(nn.Module):
         self.key = nn.Conv1d(features, features, 1)
         self.query_decay = nn.Conv1d(features, self.HEADS * self.DECAYS, 1)
         self.proj = nn.Conv1d(features, features, 1)
-        with torch.no_grad():  # at first, far frames count nearly as much as near ones
-            self.query_decay.weight.mul_(0.01)
-            nn.init.constant_(self.query_decay.bias, -2)
+        self._init_decay()
+
+    @torch.no_grad()
+    def _init_decay(self) -> None:
+        """Begin with small decays: far frames count nearly as much as near ones."""
+        assert self.query_decay.bias is not None, "the layer has one"
+        self.query_decay.weight.mul_(0.01)
+        self.query_decay.bias.fill_(-2)
 
     def forward(self, x: Sequence) -> Sequence:
         """The input plus the attended content."""

@@ -67,10 +67,14 @@ class HybridFourier(Fourier):
         edges = (self.edge, self.edge + -wave.shape[-1] % hop)
         padded = F.pad(wave, edges, "constant" if self.hybrid_old else "reflect")
         spectrum = torch.stft(
-            *(padded.flatten(0, 1), n_fft, hop),
-            **{"window": self.window, "center": False, "normalized": True, "return_complex": True},
+            padded.flatten(0, 1),
+            *(n_fft, hop),
+            window=self.window,
+            center=False,
+            normalized=True,
+            return_complex=True,
         )
-        return spectrum[:, :-1].unflatten(0, wave.shape[:2])
+        return rearrange(spectrum[:, :-1], "(b c) f t -> b c f t", b=wave.shape[0])
 
     def synthesize(
         self, spectra: Complex[Tensor, "batch stem channel freq frame"], length: int
@@ -82,6 +86,13 @@ class HybridFourier(Fourier):
         start = 0 if self.hybrid_old else self.edge
         waves = istft(padded, self.window, hop, whole + 2 * start)
         return waves[..., start : start + length] * n_fft**0.5
+
+
+def to_stems(
+    channels: Float[Tensor, "batch plane *rest"], stems: int
+) -> Float[Tensor, "batch stem channel *rest"]:
+    """The channels of each stem on an axis of their own."""
+    return rearrange(channels, "b (s c) ... -> b s c ...", s=stems)
 
 
 def to_planes(spectrum: Complex[Tensor, "batch channel freq frame"]) -> Planes:
@@ -300,13 +311,14 @@ class FrequencyEmbedding(nn.Module):
     Args:
         bins: number of bins.
         features: number of features.
+        weight: factor of the vectors.
     """
 
     SCALE = 10
-    WEIGHT = 0.2
 
-    def __init__(self, bins: int, features: int) -> None:
+    def __init__(self, bins: int, features: int, weight: float) -> None:
         super().__init__()
+        self.weight = weight
         self.embedding = nn.Embedding(bins, features)
         with torch.no_grad():
             steps = torch.arange(1, bins + 1, device=self.embedding.weight.device)
@@ -317,7 +329,7 @@ class FrequencyEmbedding(nn.Module):
         self, x: Float[Tensor, "batch feature freq frame"]
     ) -> Float[Tensor, "batch feature freq frame"]:
         """The features with those of their bins."""
-        return x + self.WEIGHT * self.SCALE * self.embedding.weight.T[:, :, None]
+        return x + self.weight * self.SCALE * self.embedding.weight.T[:, :, None]
 
 
 RESCALE_TO = 0.1

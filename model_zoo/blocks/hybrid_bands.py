@@ -110,11 +110,13 @@ class BandedDecoderLevel(nn.Module):
     def forward(self, x: Plane) -> tuple[PlaneAbove, Plane]:
         """Features of the level above, and what they are computed from."""
         edges = pairwise(decoder_edges(x.shape[2], self.ratios))
-        whole: Tensor | None = None
-        for layer, (start, end) in zip(self.layers, edges, strict=True):
-            band, _ = layer(x[:, :, start:end])
-            whole = band if whole is None else _overlapped(whole, band, layer.conv_tr.bias)
-        assert whole is not None, "there is at least one band"
+        bands = [
+            layer(x[:, :, start:end])[0]
+            for layer, (start, end) in zip(self.layers, edges, strict=True)
+        ]
+        whole = bands[0]
+        for layer, band in zip([*self.layers][1:], bands[1:], strict=True):
+            whole = _overlapped(whole, band, layer)
         above = whole[:, :, PADDING:-PADDING]
         return above if self.is_last else F.gelu(above), x
 
@@ -122,9 +124,11 @@ class BandedDecoderLevel(nn.Module):
 def _overlapped(
     lower: Float[Tensor, "batch feature lower frame"],
     upper: Float[Tensor, "batch feature upper frame"],
-    bias: Float[Tensor, " feature"],
+    level: nn.Module,
 ) -> Float[Tensor, "batch feature both frame"]:
-    """Outputs of two adjacent bands, added where they overlap, where both contain the bias."""
+    """Outputs of two bands, added where they overlap, without the bias of the upper one there."""
+    assert isinstance(level, DecoderLevel)
+    assert level.conv_tr.bias is not None, "transposed convolutions have one"
     shared = KERNEL - STRIDE
-    joined = lower[:, :, -shared:] + upper[:, :, :shared] - bias[:, None, None]
+    joined = lower[:, :, -shared:] + upper[:, :, :shared] - level.conv_tr.bias[:, None, None]
     return torch.cat([lower[:, :, :-shared], joined, upper[:, :, shared:]], dim=2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 THREE = ("vocals", "drums", "bass")
+SIX = ("drums", "bass", "other", "vocals", "guitar", "piano")
 
 SEVERAL: dict[str, Mapping[str, Any]] = {
     "melroformer": {"stems": THREE, "audio_channels": 2},
@@ -19,6 +20,8 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "spectrogram_net_vae": {"stems": THREE, "num_channels": 2},
     "tfswa_resunet": {"stems": THREE, "audio_channels": 2},
     "spleeter": {"stems": THREE, "output": "softmax"},
+    "hdemucs": {"stems": THREE, "audio_channels": 1},
+    "htdemucs": {"stems": THREE, "audio_channels": 1},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
 audio channels if there is a choice. Architectures without an entry get three stems."""
@@ -86,6 +89,14 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "lightweight_tfswa": (Documented(2_919_714),),
     "multi_scale_tfswa": (Documented(7_850_924),),
     "tfswa_resunet": (Documented(44_435_744),),
+    "hdemucs": (
+        Documented(83_637_832),
+        Documented(83_633_984, options={"output": "magnitude"}),
+    ),
+    "htdemucs": (
+        Documented(41_984_456),
+        Documented(27_414_996, options={"bottom_channels": None, "stems": SIX}),
+    ),
     "spleeter": (
         Documented(2 * 9_822_725),
         Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
