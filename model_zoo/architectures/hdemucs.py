@@ -345,4 +345,5 @@ class HDemucs(Separator):
         if self.config.output == "spectrum":
             return to_spectra(planes, len(self.stems))
         magnitudes = to_stems(planes, len(self.stems))
-        return torch.polar(magnitudes, mixture.angle().unsqueeze(1).expand_as(magnitudes))
+        phase = mixture.angle().masked_fill(mixture == 0, 0)  # that of -0 is 180 degrees
+        return torch.polar(magnitudes, phase.unsqueeze(1).expand_as(magnitudes))
