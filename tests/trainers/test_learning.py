@@ -109,6 +109,7 @@ NETWORKS = {
             **{**DEMUCS, "depth": 4, "window_size": 256},
             **{"norm_starts": 2, "dconv_lstm": 3, "dconv_attn": 3},
         },
+        gain=3.0,
     ),
     "htdemucs": SmallNetwork(
         {
