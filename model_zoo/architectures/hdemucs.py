@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from model_zoo.axes import MonoWave, Stems, Wave
+from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.hybrid import (
     STRIDE,
     BranchEnd,
@@ -327,8 +327,8 @@ class HDemucs(Separator):
         """The network between the transforms; not registered, so tensor names lack ``core``."""
         return HDemucsCore(self.config)
 
-    def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
-        """Separate a batch of mixtures."""
+    def forward(self, mixture: Wave) -> Stems:
+        """Separate a batch of mixtures of one window or more."""
         spectrum = self.fourier.analyze(mixture)
         planes, wave = standardize(self._planes(spectrum)), standardize(mixture)
         output, output_t = self.core(planes.values, wave.values)

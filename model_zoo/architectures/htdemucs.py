@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.axes import MonoWave, Stems, Wave
+from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.cross_transformer import CrossTransformer
 from model_zoo.blocks.hybrid import (
     KERNEL,
@@ -260,8 +260,8 @@ class HTDemucs(Separator):
         """The network between the transforms; not registered, so tensor names lack ``core``."""
         return HTDemucsCore(self.config)
 
-    def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
-        """Separate a batch of mixtures, each of two windows or more in training."""
+    def forward(self, mixture: Wave) -> Stems:
+        """Separate a batch of mixtures of one window or more."""
         length = mixture.shape[-1]
         missing = 0 if self.training else max(0, self.segment - length)
         padded = F.pad(mixture, (0, missing))

@@ -1,7 +1,6 @@
 """Transformer over two sequences: attention within each and from each to the other, in turn.
 
-Rouard, Massa and Défossez 2023, Hybrid Transformers for Music Source Separation (arXiv 2211.08553),
-section 2.2.
+Rouard, Massa and Défossez 2023, Hybrid Transformers for Music Source Separation (arXiv 2211.08553).
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def plane_embedding(
     """Sines and cosines of the frame in the first half of the features, of the bin in the second.
 
     Wang and Liu 2019, Translating Math Formula Images to LaTeX Sequences Using Deep Neural Networks
-    with Sequence-level Training (arXiv 1908.11415), section 3.1.
+    with Sequence-level Training (arXiv 1908.11415).
     """
     half = features // 2
     rates = torch.exp(torch.arange(0, half, 2, device=device) * (-math.log(LONGEST_PERIOD) / half))

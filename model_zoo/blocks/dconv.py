@@ -1,6 +1,6 @@
 """Residual branches of Demucs: dilated convolutions over time, with LSTMs and local attention.
 
-Défossez 2021, Hybrid Spectrogram and Waveform Source Separation (arXiv 2111.03600), section 3.2.
+Défossez 2021, Hybrid Spectrogram and Waveform Source Separation (arXiv 2111.03600).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INITIAL_SCALE = 1e-3
 class LayerScale(nn.Module):
     """Multiplies each feature by a learned number.
 
-    Touvron et al. 2021, Going Deeper with Image Transformers (arXiv 2103.17239), equation 4.
+    Touvron et al. 2021, Going Deeper with Image Transformers (arXiv 2103.17239).
 
     Args:
         features: number of features.
@@ -87,7 +87,7 @@ class ChunkedLSTM(nn.Module):
 class LocalAttention(nn.Module):
     """Attention that is weaker the further away a frame is, at a rate computed from the frame.
 
-    There is no position embedding, and no frame attends to itself (arXiv 2111.03600, equation 2).
+    There is no position embedding, and no frame attends to itself.
 
     Args:
         features: number of features, a multiple of :attr:`HEADS`.

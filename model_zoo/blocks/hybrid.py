@@ -315,7 +315,7 @@ def along_time(branches: nn.Module, x: Features) -> Features:
 class FrequencyEmbedding(nn.Module):
     """Adds to the features of each bin a vector that is learned for the bin.
 
-    Isik et al. 2020, PoCoNet (arXiv 2008.04470), section 2.1. Weights are stored divided by
+    Isik et al. 2020, PoCoNet (arXiv 2008.04470). Weights are stored divided by
     :attr:`SCALE`, which makes their learning rate larger by it, and start as a random walk over the
     bins, so that adjacent bins have similar vectors.
 
@@ -350,8 +350,7 @@ RESCALE_TO = 0.1
 def rescale(module: nn.Module) -> None:
     """Divide initial weights and biases of all convolutions by the root of their deviation / 0.1.
 
-    Défossez et al. 2019, Music Source Separation in the Waveform Domain (arXiv 1911.13254),
-    section 4.3.
+    Défossez et al. 2019, Music Source Separation in the Waveform Domain (arXiv 1911.13254).
     """
     kinds = (nn.Conv1d, nn.ConvTranspose1d, nn.Conv2d, nn.ConvTranspose2d)
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """Levels of hybrid networks with weights of their own for each band of bins.
 
-Défossez 2021 (arXiv 2111.03600), section 3.1. Bands overlap at their edges, so that with the same
-weights in every band such a level is a level without bands.
+Défossez 2021, Hybrid Spectrogram and Waveform Source Separation (arXiv 2111.03600). Bands overlap
+at their edges, so that with the same weights in every band such a level is a level without bands.
 """
 
 from __future__ import annotations

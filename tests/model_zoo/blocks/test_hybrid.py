@@ -143,7 +143,7 @@ def test_short_sequences_of_an_lstm_are_one_chunk() -> None:
 
 
 def test_local_attention() -> None:
-    """The definition (arXiv 2111.03600, equation 2), written as loops over heads and frames."""
+    """The definition (arXiv 2111.03600), written as loops over heads and frames."""
     layer, x = fill(LocalAttention(8), size=0.8), pattern(1, 8, 6)
     query, key, content = (
         conv(x)[0].unflatten(0, (4, 2)) for conv in (layer.query, layer.key, layer.content)
