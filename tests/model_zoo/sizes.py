@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 THREE = ("vocals", "drums", "bass")
+SIX = ("drums", "bass", "other", "vocals", "guitar", "piano")
 
 SEVERAL: dict[str, Mapping[str, Any]] = {
     "melroformer": {"stems": THREE, "audio_channels": 2},
@@ -22,6 +23,8 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "bs_roformer": {"stems": THREE, "audio_channels": 1},
     "spleeter": {"stems": THREE, "output": "softmax"},
     "open_unmix": {"stems": THREE, "residual": True, "audio_channels": 1},
+    "hdemucs": {"stems": THREE, "audio_channels": 1},
+    "htdemucs": {"stems": THREE, "audio_channels": 1},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
 audio channels if there is a choice. Architectures without an entry get three stems."""
@@ -108,6 +111,14 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "open_unmix": (
         Documented(4 * 8_893_348),
         Documented(4 * 28_257_188, (1024,)),
+    ),
+    "hdemucs": (
+        Documented(83_637_832),
+        Documented(83_633_984, options={"output": "magnitude"}),
+    ),
+    "htdemucs": (
+        Documented(41_984_456),
+        Documented(27_414_996, options={"bottom_channels": None, "stems": SIX}),
     ),
     "spleeter": (
         Documented(2 * 9_822_725),

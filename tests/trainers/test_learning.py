@@ -83,6 +83,10 @@ U_NET = {
     **{"dropout_p": 0.0, "normalize_input": True, "normalize_output": True},
     **{"hop_size": 256, "sample_rate": RATE},
 }
+DEMUCS = {
+    **{"channels": 8, "dconv_comp": 4, "sample_rate": RATE, "segment": 2 * RATE},
+    "stems": ("vocals",),
+}
 TFSWA = {
     **{**FRAMES, "window_size": 256, "depths": [1, 1], "attention_window": 4, "shift_size": 2},
     **{"num_heads": 1, "stems": ["vocals"]},
@@ -111,6 +115,19 @@ NETWORKS = {
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
         losses={"waveform_l1": 1.0, "multi_resolution_stft": 1.0, "divergence": 0.01},
     ),
+    "hdemucs": SmallNetwork(
+        {
+            **{**DEMUCS, "depth": 4, "window_size": 256},
+            **{"norm_starts": 2, "dconv_lstm": 3, "dconv_attn": 3},
+        },
+        gain=3.0,
+    ),
+    "htdemucs": SmallNetwork(
+        {
+            **{**DEMUCS, "depth": 3, "window_size": 512, "bottom_channels": None},
+            **{"t_layers": 2, "t_heads": 2, "t_dropout": 0.0},
+        },
+    ),
     "tfswa_unet": SmallNetwork(
         {**TFSWA, "dims": [8, 16], "hop_size": 128}, lr=0.01, **{**BINS, "seconds": 1.0}
     ),
@@ -131,6 +148,7 @@ QUICK = {
     "spectrogram_net_simple",
     "open_unmix",
     "spleeter",
+    "htdemucs",
     "tfswa_unet",
     "tfswa_resunet",
 }
