@@ -37,6 +37,7 @@ ARCHITECTURES: dict[str, str] = {
     "tfswa_resunet": "model_zoo.architectures.tfswa_resunet:TFSWAResUNetSeparator",
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
+    "scnet": "model_zoo.architectures.scnet:SCNet",
     "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }
 
