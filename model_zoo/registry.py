@@ -38,6 +38,7 @@ ARCHITECTURES: dict[str, str] = {
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
     "scnet": "model_zoo.architectures.scnet:SCNet",
+    "mdx23c": "model_zoo.architectures.mdx23c:MDX23C",
     "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }
 

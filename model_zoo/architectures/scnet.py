@@ -32,6 +32,7 @@ from model_zoo.axes import MonoWave, Wave
 from model_zoo.blocks.sparse_compression import (
     Fusion,
     Plane,
+    PlaneOut,
     SDBlock,
     SeparationNet,
     SparseUpsampling,
@@ -182,7 +183,7 @@ class SCNetCore(nn.Module):
             nn.init.trunc_normal_(self.pos_embed_f, std=0.02)
             self.mask_layer = mask_layers(outputs)
 
-    def forward(self, features: Plane) -> Plane:
+    def forward(self, features: Plane) -> PlaneOut:
         """Real and imaginary parts of every channel of every stem, for each bin."""
         x = features if self.pos_embed_f is None else features + self.pos_embed_f
         skips = []
@@ -235,7 +236,7 @@ class SCNetFrontend(Frontend):
         """Real and imaginary part of each channel."""
         return rearrange(torch.view_as_real(spectrum), "b c f t m -> b (c m) f t")
 
-    def apply_output(self, spectrum: Spectrum, output: Plane) -> Spectra:
+    def apply_output(self, spectrum: Spectrum, output: PlaneOut) -> Spectra:
         """The output as spectrograms, or as masks of the mixture's."""
         channels = self.config.audio_channels
         values = rearrange(output.float(), "b (s c m) f t -> b s c f t m", c=channels, m=2)

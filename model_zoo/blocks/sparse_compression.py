@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from model_zoo.ops.tensors import full_precision
 
 Plane = Float[Tensor, "batch feature freq frame"]
+PlaneOut = Float[Tensor, "batch feature_out freq frame"]
+BandOut = Float[Tensor, "batch feature_out _ frame"]
+Compressed = Float[Tensor, "batch feature compressed frame"]
+CompressedOut = Float[Tensor, "batch feature_out compressed frame"]
 ModulationPlane = Float[Tensor, "batch doubled_feature freq modulation"]
 Rows = Float[Tensor, "row feature frame"]
 
@@ -96,7 +100,7 @@ class SparseDownsampling(nn.Module):
             nn.Conv2d(width, out, (band.kernel, 1), (band.stride, 1)) for band in bands
         )
 
-    def forward(self, x: Plane) -> list[Plane]:
+    def forward(self, x: Plane) -> list[BandOut]:
         """The compressed bands."""
         parts = torch.split(x, [band.bins for band in self.bands], dim=2)
         return [
@@ -121,7 +125,7 @@ class SparseUpsampling(nn.Module):
             nn.ConvTranspose2d(width, out, (band.kernel, 1), (band.stride, 1)) for band in bands
         )
 
-    def forward(self, x: Plane) -> Plane:
+    def forward(self, x: Compressed) -> PlaneOut:
         """All bins, without those that the convolutions padded."""
         parts = torch.split(x, [band.compressed for band in self.bands], dim=2)
         expanded = [
@@ -159,7 +163,7 @@ class SDBlock(nn.Module):
         )
         self.globalconv = nn.Conv2d(out, out, 3, padding=1)
 
-    def forward(self, x: Plane) -> tuple[Plane, Plane]:
+    def forward(self, x: Plane) -> tuple[CompressedOut, CompressedOut]:
         """The compressed plane, and the skip connection: the same before the last convolution."""
         rows = [rearrange(band, "b c f t -> (b f) c t") for band in self.SDlayer(x)]
         bands = [
@@ -176,7 +180,7 @@ class RepeatedConv(nn.Conv2d):
     By linearity that is one convolution with the sum of both halves of the kernel.
     """
 
-    def forward(self, input: Plane) -> Plane:
+    def forward(self, input: Plane) -> PlaneOut:
         """The convolution of ``torch.cat([input, input], dim=1)``."""
         first, second = self.weight.chunk(2, dim=1)
         return F.conv2d(input, first + second, self.bias, padding=self.padding)
