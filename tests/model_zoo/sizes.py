@@ -19,6 +19,8 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "spectrogram_net_vae": {"stems": THREE, "num_channels": 2},
     "tfswa_resunet": {"stems": THREE, "audio_channels": 2},
     "spleeter": {"stems": THREE, "output": "softmax"},
+    "scnet": {"stems": THREE, "audio_channels": 1},
+    "mdx23c": {"stems": THREE, "audio_channels": 1},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
 audio channels if there is a choice. Architectures without an entry get three stems."""
@@ -42,6 +44,12 @@ AURALFLOW = (1024, 173, 1, 16)
 NORMALIZED = {"normalize_input": True, "normalize_output": True}
 DEEP_LSTM = {"recurrent_depth": 2, "hidden_size": 2048}
 SKIPPED = {"skip_projection": False}
+
+LARGE = {"widths": (64, 128, 256), "band_ratios": (0.225, 0.372, 0.403)}
+XL = {"widths": (64, 128, 256), "band_ratios": (0.23, 0.37, 0.4), "num_layers": 8}
+IHF = {"band_strides": (1, 4, 4), "band_kernels": (3, 4, 4), "conv_depths": (3, 3, 3)}
+DRUMS = {"stems": ("kick", "snare", "toms", "hh", "ride", "crash"), "num_bins": 1024}
+"""Options of published networks: SCNet's larger ones, and the MDX23C that takes drums apart."""
 
 DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "melroformer": (
@@ -89,6 +97,19 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "spleeter": (
         Documented(2 * 9_822_725),
         Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
+    ),
+    "scnet": (
+        Documented(10_578_768),
+        Documented(42_181_232, options=LARGE),
+        Documented(54_006_896, options=XL),
+        Documented(53_466_800, options={**XL, **IHF}),
+        Documented(10_597_284, options={"output": "mask"}),
+        Documented(53_485_316, options={**XL, **IHF, "output": "mask"}),
+    ),
+    "mdx23c": (
+        Documented(111_990_272),
+        Documented(45_809_792, options={"growth": 64, "window_size": 12_288, "hop_size": 2048}),
+        Documented(109_378_624, options={**DRUMS, "window_size": 2048, "hop_size": 512}),
     ),
 }
 """Reference: the public code of the original networks, or formulas worked by hand."""
