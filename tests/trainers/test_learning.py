@@ -80,7 +80,11 @@ TFSWA = {
     **{"num_heads": 1, "stems": ["vocals"]},
 }
 STEREO = {"stems": ("vocals",), "sample_rate": RATE, "segment": 2 * RATE}
-SCNET = {**STEREO, "widths": (8, 16), "num_layers": 2, "window_size": 512, "hop_size": 256}
+SCNET = {
+    # Spectrograms that a network maps begin near silence, and stay there for thousands of steps.
+    **{**STEREO, "widths": (8, 16), "num_layers": 2, "output": "mask"},
+    **{"window_size": 512, "hop_size": 256},
+}
 MDX23C = {
     **{**STEREO, "num_bins": 256, "num_scales": 2, "num_blocks": 1, "hidden_channels": 8},
     **{"growth": 8, "bottleneck_factor": 4, "window_size": 512, "hop_size": 256},
@@ -101,7 +105,7 @@ NETWORKS = {
     ),
     "spectrogram_net_simple": SmallNetwork(U_NET),
     "spleeter": SmallNetwork(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
-    "scnet": SmallNetwork(SCNET),
+    "scnet": SmallNetwork(SCNET, lr=0.01),
     "mdx23c": SmallNetwork(MDX23C),
     "spectrogram_net_lstm": SmallNetwork({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
     "spectrogram_net_vae": SmallNetwork(

@@ -47,16 +47,19 @@ def mdx23c(audio: Mapping[str, Any], model: Mapping[str, Any], stems: int) -> nn
 
 
 def perturb(network: nn.Module) -> nn.Module:
-    """Give every tensor values of its own, so that no gain is 1 and no bias 0.
+    """Move every tensor from where it began, so that no gain is 1 and no bias 0.
 
-    Only upwards, because variances are among them.
+    Parameters move both ways, so that no level grows from layer to layer; statistics only upwards,
+    because variances are among them.
     """
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for value in network.state_dict().values():
-            if value.is_floating_point():
-                size = 0.2 * value.std(unbiased=False).clamp_min(0.1)
-                value.add_(size * torch.rand(value.shape, generator=generator))
+        for value in network.parameters():
+            size = value.std(unbiased=False).clamp_min(0.1)
+            value.add_(size * (torch.rand(value.shape, generator=generator) - 0.5))
+        for name, value in network.state_dict().items():
+            if "running" in name:
+                value.add_(torch.rand(value.shape, generator=generator))
     return network.eval()
 
 
