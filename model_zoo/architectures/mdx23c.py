@@ -281,7 +281,7 @@ class MDX23C(SpectralSeparator):
         **{"hidden_channels": 8, "growth": 4, "bottleneck_factor": 2, "stems": ("vocals",)},
         **{"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "segment": 8000},
     }
-    # No sum passes a value around a block unchanged, so the rounding errors of all blocks add up.
+    # Blocks have no identity shortcut, so that the rounding errors of all of them add up.
     needs_float32 = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

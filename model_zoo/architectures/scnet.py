@@ -1,4 +1,4 @@
-"""SCNet (Tong et al. 2024, arXiv 2401.13276): three bands, compressed by what each of them carries.
+"""SCNet (Tong et al. 2024, arXiv 2401.13276): three bands, each compressed by its own factor.
 
 ::
 
@@ -9,7 +9,7 @@
 A sparse down-sampling (SD) block splits the bins into a low, a middle and a high band. The low one
 keeps its bins, the others are compressed, and longer convolutions along time work on the lower
 ones. Every second pair of LSTMs sees the real FFT of the features over time. The decoder mirrors
-the encoder; its output is the spectrogram of every stem, not a mask.
+the encoder; its output is the spectrogram of every stem or, in a later variant, a mask.
 
 Tensor names are those of the authors' checkpoints, below ``network``.
 https://github.com/starrytong/SCNet
@@ -130,7 +130,7 @@ class SCNetConfig(SpectralConfig):
         return {
             "audio_channels must be 1 or 2": self.audio_channels not in (1, 2),
             "band_ratios must be above 0 and add up to 1": min(self.band_ratios) <= 0
-            or abs(sum(self.band_ratios) - 1) > 1e-6,
+            or not abs(sum(self.band_ratios) - 1) < 1e-6,
             "band_strides must be at least 1": min(self.band_strides) < 1,
             "band_kernels must be multiples of band_strides": any(
                 kernel < 1 or kernel % max(stride, 1) for kernel, stride in bands
@@ -261,7 +261,6 @@ class SCNet(SpectralSeparator):
         **{"widths": (8, 12), "num_layers": 2, "conv_depths": (2, 1, 1), "stems": ("vocals",)},
         **{"window_size": 256, "hop_size": 64, "sample_rate": 16_000, "segment": 8000},
     }
-    weight_independent_options = (*SpectralSeparator.weight_independent_options, "normalized")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

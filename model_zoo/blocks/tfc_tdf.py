@@ -36,9 +36,9 @@ class PreActivation:
     norm: str
     activation: str
 
-    def before(self, features: int, *layer: nn.Module) -> tuple[nn.Module, ...]:
+    def before(self, features: int, layer: nn.Module) -> tuple[nn.Module, ...]:
         """Normalization and activation of ``features``, then ``layer``."""
-        return (self._norm(features), self.activate(), *layer)
+        return (self._norm(features), self.activate(), layer)
 
     def activate(self) -> nn.Module:
         """A new activation."""

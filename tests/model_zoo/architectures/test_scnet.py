@@ -116,6 +116,7 @@ def test_numbers_of_tensors(options: dict[str, Any], tensors: int) -> None:
         ({"audio_channels": 3}, "audio_channels must be 1 or 2"),
         ({"band_strides": (1, 4)}, "band_strides must have three values"),
         ({"band_ratios": (0.5, 0.4, 0.4)}, "band_ratios must be above 0 and add up to 1"),
+        ({"band_ratios": (0.5, float("nan"), 0.4)}, "band_ratios must be above 0 and add up to 1"),
         ({"band_kernels": (3, 6, 16)}, "band_kernels must be multiples of band_strides"),
         ({"band_strides": (0, 4, 16)}, "band_strides must be at least 1"),
         ({"conv_depths": (3, 2, 0)}, "conv_depths must be at least 1"),
