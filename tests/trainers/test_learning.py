@@ -91,6 +91,16 @@ TFSWA = {
     **{**FRAMES, "window_size": 256, "depths": [1, 1], "attention_window": 4, "shift_size": 2},
     **{"num_heads": 1, "stems": ["vocals"]},
 }
+STEREO = {"stems": ("vocals",), "sample_rate": RATE, "segment": 2 * RATE}
+SCNET = {
+    # Spectrograms that a network maps begin near silence, and stay there for thousands of steps.
+    **{**STEREO, "widths": (8, 16), "num_layers": 2, "output": "mask"},
+    **{"window_size": 512, "hop_size": 256},
+}
+MDX23C = {
+    **{**STEREO, "num_bins": 256, "num_scales": 2, "num_blocks": 1, "hidden_channels": 8},
+    **{"growth": 8, "bottleneck_factor": 4, "window_size": 512, "hop_size": 256},
+}
 BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.5, "validated": 4.0}
 """Attention over single bins is slow on a CPU: short clips, small batches."""
 
@@ -110,6 +120,8 @@ NETWORKS = {
     "spectrogram_net_simple": SmallNetwork(U_NET),
     "spleeter": SmallNetwork(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
     "open_unmix": SmallNetwork(OPEN_UNMIX, groups={"instrumental": ["bass", "drums", "other"]}),
+    "scnet": SmallNetwork(SCNET, lr=0.01),
+    "mdx23c": SmallNetwork(MDX23C),
     "spectrogram_net_lstm": SmallNetwork({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
     "spectrogram_net_vae": SmallNetwork(
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
@@ -149,6 +161,8 @@ QUICK = {
     "open_unmix",
     "spleeter",
     "htdemucs",
+    "scnet",
+    "mdx23c",
     "tfswa_unet",
     "tfswa_resunet",
 }
