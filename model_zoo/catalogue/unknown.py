@@ -17,12 +17,8 @@ SPLEETERS_STEMS = {"drums": "4stems", "bass": "4stems", "other": "4stems", "pian
 """Stems of those models, and the smallest that gives each."""
 
 FAMILIES = {
-    r"(ht|h)?demucs.*|mdx(_extra)?(_q)?|repro_mdx.*|hdemucs.*": "Demucs",
-    r".*(bs|mel)[ _-]?(band)?[ _-]?(split)?[ _-]?ro[- _]?former.*|.*melband.*": "the public"
-    " Roformers",
-    r".*mdx.?net.*|uvr[-_]mdx.*|kim_.*|mdx23c.*|.*\.onnx": "MDX-Net",
+    r".*mdx.?net.*|uvr[-_]mdx.*|kim_.*|.*\.onnx": "MDX-Net",
     r"\d*_?hp\d?[-_].*|uvr[-_]de.*": "UVR's VR networks",
-    r"scnet.*": "SCNet",
     r"x-?umx.*": "X-UMX",
 }
 """Names of public models whose networks do not exist here, as a pattern, and what they are."""
