@@ -178,7 +178,7 @@ DRIVE = re.compile(r"[A-Za-z]:[\x00-\x1f\x7f]")
 
 
 @cache
-def _yaml_loader() -> Any:
+def _yaml_loader(has_tuples: bool) -> Any:
     """The safe YAML loader with the numbers of YAML 1.2, e.g. 1e-3; imported when it is needed."""
     import yaml
 
@@ -190,11 +190,18 @@ def _yaml_loader() -> Any:
         re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
         [*"-+.0123456789"],
     )
+    if has_tuples:
+        Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.construct_sequence)
     return Loader
 
 
-def parse_yaml(where: str, text: str) -> Any:
+def parse_yaml(where: str, text: str, *, has_tuples: bool = False) -> Any:
     """Parse YAML.
+
+    Args:
+        where: the source, for messages.
+        text: the document.
+        has_tuples: read PyYAML's ``!!python/tuple`` as a list instead of refusing it.
 
     Raises:
         ConfigError: the text is invalid.
@@ -204,7 +211,7 @@ def parse_yaml(where: str, text: str) -> Any:
     try:
         if len(text) > MOST_YAML:
             raise ValueError(f"it has {len(text):,} characters")
-        return require_bounded(yaml.load(text, _yaml_loader()))
+        return require_bounded(yaml.load(text, _yaml_loader(has_tuples)))
     except RecursionError as error:
         raise ConfigError(where, ["not valid YAML: it is nested too deeply"]) from error
     except yaml.MarkedYAMLError as error:

@@ -40,6 +40,10 @@ ARCHITECTURES: dict[str, str] = {
     "multi_scale_tfswa": "model_zoo.architectures.multi_scale_tfswa:MultiScaleTFSWASeparator",
     "open_unmix": "model_zoo.architectures.open_unmix:OpenUnmix",
     "spleeter": "model_zoo.architectures.spleeter:Spleeter",
+    "hdemucs": "model_zoo.architectures.hdemucs:HDemucs",
+    "htdemucs": "model_zoo.architectures.htdemucs:HTDemucs",
+    "scnet": "model_zoo.architectures.scnet:SCNet",
+    "mdx23c": "model_zoo.architectures.mdx23c:MDX23C",
     "lightweight_tfswa": "model_zoo.architectures.tfswa_unet:LightweightTFSWASeparator",
 }
 

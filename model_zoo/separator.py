@@ -107,6 +107,8 @@ class Separator(nn.Module):
     def core(self) -> nn.Module:
         """The exportable part, without the STFT: spectrogram features to a mask or a spectrum.
 
+        Hybrid networks take the standardized waveform too, and output waveforms too.
+
         All its tensors are registered elsewhere in the separator, so tensor names in checkpoints
         do not contain ``core``.
         """

@@ -89,16 +89,19 @@ class Fourier(nn.Module):
     Args:
         n_fft: window length in samples.
         hop_length: samples from one frame to the next.
+        persistent: whether the window is saved with the weights.
     """
 
     window: Tensor
 
-    def __init__(self, n_fft: int = 2048, hop_length: int = 441) -> None:
+    def __init__(
+        self, n_fft: int = 2048, hop_length: int = 441, *, persistent: bool = True
+    ) -> None:
         super().__init__()
         self.hop_length = hop_length
         # On the device "meta", PyTorch would load its compiler for this, which takes a second.
         window = torch.hann_window(n_fft, device="cpu").to(torch.get_default_device())
-        self.register_buffer("window", window)
+        self.register_buffer("window", window, persistent=persistent)
 
     def stft(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch freq frame 2"]:
         """Spectrum, real and imaginary parts last."""

@@ -1,41 +1,87 @@
-"""Converts checkpoints of MSRKit, Spleeter and Open-Unmix to models of the zoo."""
+"""Converts checkpoints of other programs to models of the zoo."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from model_zoo.catalogue.names import check_free
+from model_zoo.catalogue.public import PublicModel
 from model_zoo.catalogue.unknown import not_usable
 from model_zoo.errors import CheckpointError, ConfigError, NoModelError
 from model_zoo.files import sha256
-from model_zoo.importers import msrkit, open_unmix, spleeter, tensorflow
-from model_zoo.importers.unpickle import state_dict
+from model_zoo.importers import (
+    demucs,
+    mdx23c,
+    msrkit,
+    open_unmix,
+    roformer,
+    scnet,
+    spleeter,
+    tensorflow,
+)
+from model_zoo.importers.family import Checkpoint, Choices, Family, ForeignNetwork
+from model_zoo.importers.published import PublicNetwork, described, known_file
+from model_zoo.importers.settings import Settings, read_settings
+from model_zoo.importers.unpickle import read_checkpoint
 from model_zoo.option_names import option
+from model_zoo.parsing import shortened
 from model_zoo.separator import Separator
 from model_zoo.weight_checks import require_fit, shapes_of
 from model_zoo.weights import load_tensors
 
 PathLike = str | os.PathLike[str]
 
-PROGRAMS = {"spleeter": "Spleeter", "open_unmix": "Open-Unmix"}
-"""Programs by architecture; all others are MSRKit's."""
+FAMILIES: tuple[Family, ...] = (
+    spleeter.FAMILY,
+    open_unmix.FAMILY,
+    demucs.FAMILY,
+    scnet.FAMILY,
+    mdx23c.FAMILY,
+    roformer.FAMILY,
+    msrkit.FAMILY,
+)
+"""All families; the first that recognizes the tensors of all files reads them."""
 
-USUAL = msrkit.GeneratorOptions()
-OURS = re.compile(r"^fourier\.|\.num_batches_tracked$")
-"""Tensors of our networks that the checkpoints do not have."""
+
+def install_public(model: PublicModel, paths: Sequence[Path], *, overwrite: bool = False) -> Card:
+    """Install a published network from its files.
+
+    Args:
+        model: its entry in the catalogue.
+        paths: its verified files.
+        overwrite: replace a model of the user with this name.
+
+    Raises:
+        ConfigError: the name is bundled or taken, or an option contradicts the files.
+        CheckpointError: a file is missing, damaged, unsafe or of another architecture.
+        OutputError: the zoo is not writable.
+    """
+    check_free(model.name, overwrite)
+    public = described(model)
+    choices = Choices(public.stems, public.options)
+    program, network = _read([*paths], choices)
+    if network.architecture != public.architecture:
+        raise CheckpointError(
+            f"{paths[0]} holds a network {network.architecture} instead of {public.architecture}. "
+            "Download it again"
+        )
+    facts = {"residual": public.residual, **public.facts, "name": model.name}
+    return _install(program, network, [*paths], facts, overwrite)
 
 
 def convert(
     path: PathLike | Sequence[PathLike],
     *,
     name: str,
+    config: PathLike | None = None,
     stems: Sequence[str] = (),
     residual: str = "",
     num_heads: int | None = None,
@@ -44,21 +90,26 @@ def convert(
     licence: str = "not stated",
     overwrite: bool = False,
 ) -> Card:
-    """Convert a network of MSRKit, Spleeter or Open-Unmix to a model of the user's zoo.
+    """Convert a network of another program to a model of the user's zoo.
+
+    The card of a published file that is known says what is known about it.
 
     Args:
         path: PyTorch or safetensors file, folder of a Spleeter model, or one PyTorch file per stem
             of a model of Spleeter or Open-Unmix.
         name: name of the new model.
-        stems: names of the stems. By default the file's name for MSRKit (``Guitar.pth``), and for
-            Spleeter the names in its file names, or those of the published model, and for
-            Open-Unmix the names of the files (``vocals-b62c91ce.pth``).
-        residual: name of the mixture without the stem; by default ``no_STEM``. Full sets of stems
-            have none.
-        num_heads: heads of MelRoFormer, which shapes do not reveal. Usually 4.
-        hop_size: hop in samples, which shapes do not reveal. Usually a quarter of the window.
-        sample_rate: sample rate in Hz; found by MSRKit's mel bands, and only checked if given. For
-            Open-Unmix usually 44,100.
+        config: configuration file (YAML) of Music-Source-Separation-Training for public Roformers,
+            SCNet and MDX23C: their tensors do not tell hop, chunks and names of stems.
+        stems: names of the stems. By default those of ``config`` or of the checkpoint, else of
+            the published model; for MSRKit and Open-Unmix the names of the files
+            (``Guitar.pth``, ``vocals-b62c91ce.pth``).
+        residual: name of the mixture without the stems; by default that of ``config``, or
+            ``no_STEM`` of a single stem. Full sets of stems have none.
+        num_heads: heads of MelRoFormer and HTDemucs, which shapes do not reveal. Usually 4 and 8.
+        hop_size: hop in samples, which shapes do not reveal. For MSRKit usually a quarter of the
+            window.
+        sample_rate: sample rate in Hz; found by mel bands, and only checked if given. For others
+            usually 44,100.
         licence: licence of the weights, as their source states it.
         overwrite: replace a model of the user with this name.
 
@@ -70,148 +121,127 @@ def convert(
     check_free(name, overwrite)
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
     sources = [Path(each) for each in paths]
-    options = msrkit.GeneratorOptions(num_heads, hop_size, sample_rate)
+    settings = read_settings(Path(config)) if config else Settings()
+    given = {"num_heads": num_heads, "hop_size": hop_size, "sample_rate": sample_rate}
+    stated = {key: value for key, value in given.items() if value is not None}
+    known = _known(sources) or PublicNetwork("")
+    choices = Choices(tuple(stems) or known.stems, {**known.options, **stated}, settings)
+    facts = {**known.facts, "name": name, "residual": residual or known.residual}
+    facts |= {"licence": licence} if licence != Card.licence else {}
     try:
-        separator = read_network(sources, tuple(stems), options)
+        program, network = _read(sources, choices)
+        return _install(program, network, sources, facts, overwrite)
     except CheckpointError as error:
         reason = not_usable(sources[0].name)
         if not reason or not sources[0].exists():
             raise
         raise NoModelError(f"{sources[0]} cannot be converted: {reason}") from error
-    card = _card(separator, name, sources, residual, licence)
-    digests = " ".join(sha256(file) for source in sources for file in _files(source))
-    return install(separator, card, {"source_sha256": digests}, overwrite=overwrite)
 
 
-def read_network(
-    sources: Sequence[Path], stems: tuple[str, ...] = (), options: msrkit.GeneratorOptions = USUAL
-) -> Separator:
+def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separator:
     """Read a network from files of another program.
 
     Args:
         sources: files or a folder, as for :func:`convert`.
         stems: names of the stems; empty for the usual ones.
-        options: options that MSRKit's files do not reveal.
 
     Raises:
         ConfigError: an option contradicts the files.
         CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
     """
-    index = tensorflow.index_file(sources[0])
+    _, network = _read(sources, Choices(stems))
+    return _built(network, str(sources[0]))
+
+
+def _known(sources: Sequence[Path]) -> PublicNetwork | None:
+    is_file = len(sources) == 1 and sources[0].is_file()
+    return known_file(sha256(sources[0])) if is_file else None
+
+
+def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork]:
+    """Name of the program that files come from, and the network in them."""
+    checkpoints = [_checkpoint(source) for source in sources]
+    family = _family(checkpoints)
+    return family.program, family.read(checkpoints, choices)
+
+
+def _checkpoint(source: Path) -> Checkpoint:
+    """Tensors of a file; of a TensorFlow checkpoint only names and shapes."""
+    index = tensorflow.index_file(source)
     if index:
-        _spleeter_config(spleeter.from_tensorflow(tensorflow.described(index)), stems, index)
-        return _spleeter(spleeter.from_tensorflow(tensorflow.read(index)), stems, index)
-    tensors = [state_dict(source) for source in sources]
-    if all(spleeter.FILE_MARK in each for each in tensors):
-        unets = [spleeter.from_torch(each) for each in tensors]
-        return _spleeter(unets, stems or _mentioned(sources), sources[0])
-    if all(map(open_unmix.is_target, tensors)):
-        return _open_unmix(tensors, stems or open_unmix.stems_of(sources), options, sources[0])
-    if len(sources) > 1:
-        raise NoModelError(
-            "Only models of Spleeter and Open-Unmix have one file per stem: convert one file"
-        )
-    return _msrkit(tensors[0], stems, options, sources[0])
+        return Checkpoint(source, tensorflow.described(index))
+    return Checkpoint(source, *read_checkpoint(source))
 
 
-def _spleeter(unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path) -> Separator:
-    config, tensors = _spleeter_config(unets, stems, origin)
-    separator = registry.build("spleeter", config)
-    ours = {name: value for name, value in separator.state_dict().items() if OURS.search(name)}
-    load_tensors(separator, {**ours, **tensors}, origin=str(origin))
-    return separator
+def _family(checkpoints: Sequence[Checkpoint]) -> Family:
+    for family in FAMILIES:
+        if all(family.recognizes(each.tensors) for each in checkpoints):
+            if len(checkpoints) > 1 and not family.has_file_per_stem:
+                break
+            return family
+    if len(checkpoints) > 1:
+        several = " and ".join(each.program for each in FAMILIES if each.has_file_per_stem)
+        raise NoModelError(f"Only models of {several} have one file per stem: convert one file")
+    path, tensors, _ = checkpoints[0]
+    programs = ", ".join(each.program for each in FAMILIES)
+    first = shortened(next(iter(sorted(tensors)), "none"))
+    raise CheckpointError(
+        f"{path} holds no network that can be converted (its first tensor is {first}). "
+        f"Convert a checkpoint of {programs}"
+    )
 
 
-def _open_unmix(
-    targets: Sequence[spleeter.Tensors],
-    stems: tuple[str, ...],
-    options: msrkit.GeneratorOptions,
-    origin: Path,
-) -> Separator:
-    config, tensors = open_unmix.assemble(targets, stems, options)
-    registry.architecture("open_unmix").Config.from_dict(config)  # the user's mistakes first
-    shapes = shapes_of(tensors) | {"fourier.window": (config["window_size"],)}
-    require_fit(str(origin), "open_unmix", config, shapes)
-    separator = registry.build("open_unmix", config)
-    window = separator.state_dict()["fourier.window"]
-    load_tensors(separator, {"fourier.window": window, **tensors}, origin=str(origin))
-    return separator
-
-
-def _spleeter_config(
-    unets: Sequence[spleeter.Tensors], stems: tuple[str, ...], origin: Path
-) -> tuple[dict[str, Any], spleeter.Tensors]:
-    """Config and tensors of the separator with these U-Nets; only their shapes are used.
-
-    Raises:
-        CheckpointError: the tensors do not fit together.
-    """
-    config, tensors = spleeter.assemble(unets, stems)
-    shapes = shapes_of(tensors)
-    # Spleeter's files have neither the STFT window nor the batch counters of training.
-    norms = (name for name in shapes if name.endswith("running_mean"))
-    counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
-    require_fit(str(origin), "spleeter", config, shapes | {"fourier.window": (4096,)} | counters)
-    return config, tensors
-
-
-def _mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
-    """Stems in the names of the files, as in ``spleeter-vocals.ckpt``; empty if there are none.
-
-    Raises:
-        ConfigError: some are named after stems and others are not.
-    """
-    known = {stem: stem for stems, _ in spleeter.MODELS.values() for stem in stems}
-    known["accompaniment"] = "instrumental"
-    found = [
-        next((known[word] for word in re.split("[^a-z]+", name) if word in known), "")
-        for name in (source.stem.lower() for source in sources)
-    ]
-    if any(found) and not all(found):
-        stem = option("stems", "--stem")
-        strange = sources[found.index("")].name
-        raise ConfigError(stem, [f"{strange} is not named after a stem: use {stem} for each file"])
-    return tuple(found) if all(found) else ()
-
-
-def _msrkit(
-    tensors: spleeter.Tensors,
-    stems: tuple[str, ...],
-    options: msrkit.GeneratorOptions,
-    source: Path,
-) -> Separator:
-    if len(stems) > 1:
-        raise ConfigError(
-            option("stems", "--stem"), ["a generator of MSRKit extracts one stem: name one"]
-        )
-    stem = stems[0] if stems else re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")
-    architecture, config = msrkit.infer(tensors, options)
-    config["stems"] = [stem]
-    registry.architecture(architecture).Config.from_dict(config)  # report the user's mistakes first
-    require_fit(str(source), architecture, config, shapes_of(tensors))
+def _built(network: ForeignNetwork, origin: str) -> Separator:
+    """Our network with the tensors of a foreign one."""
+    architecture, config = network.architecture, network.config
+    registry.architecture(architecture).Config.from_dict(config)  # report mistakes of users first
+    require_fit(origin, architecture, config, shapes_of(network.tensors) | dict(network.constants))
     separator = registry.build(architecture, config)
-    load_tensors(separator, tensors, origin=str(source))
+    ours = separator.state_dict()
+    constants = {name: ours[name] for name in network.constants}
+    load_tensors(separator, {**constants, **network.tensors}, origin=origin)
     return separator
 
 
-def _card(
-    separator: Separator, name: str, sources: Sequence[Path], residual: str, licence: str
+def _install(
+    program: str,
+    network: ForeignNetwork,
+    sources: Sequence[Path],
+    facts: Mapping[str, Any],
+    overwrite: bool,
 ) -> Card:
-    stems, files = separator.stems, ", ".join(source.name for source in sources)
-    is_full_set = len(stems) > 1
-    if residual and is_full_set:
+    separator = _built(network, str(sources[0]))
+    digests = {file: sha256(file) for source in sources for file in _files(source)}
+    names = ", ".join(source.name for source in sources)
+    digest = (
+        f" (SHA-256 {digests[sources[0]]})"
+        if [*digests] == [*sources] and len(sources) == 1
+        else ""
+    )
+    stated = {key: value for key, value in facts.items() if value != ""}
+    described = {
+        "architecture": network.architecture,
+        "description": f"{type(separator).__name__} for {', '.join(separator.stems)}, "
+        f"converted from {names}.",
+        "stems": separator.stems,
+        "residual": _residual(network, separator.stems, stated.get("residual", "")),
+        "source": f"{program} checkpoint {names}{digest}",
+        "grid": network.grid,
+        "level": network.level,
+    }
+    overlap = {} if network.overlap is None else {"overlap": network.overlap}
+    card = Card(**{**described, **overlap, **stated, "residual": described["residual"]})
+    metadata = {"source_sha256": " ".join(digests.values())}
+    half = any(value.dtype == torch.float16 for value in network.tensors.values())
+    return install(separator, card, metadata, half=half, overwrite=overwrite)
+
+
+def _residual(network: ForeignNetwork, stems: Sequence[str], named: str) -> str:
+    if named and network.is_whole:
         raise ConfigError(
             option("residual"), [f"{', '.join(stems)} are the whole song: leave it out"]
         )
-    return Card(
-        name=name,
-        architecture=registry.name_of(separator),
-        description=f"{type(separator).__name__} for {', '.join(stems)}, converted from {files}.",
-        stems=stems,
-        residual="" if is_full_set else residual or f"no_{stems[0]}",
-        licence=licence,
-        source=f"{PROGRAMS.get(registry.name_of(separator), 'MSRKit')} checkpoint {files}",
-    )
+    return named or network.residual
 
 
 def _files(source: Path) -> list[Path]:

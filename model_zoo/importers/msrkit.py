@@ -6,7 +6,7 @@ options; the sample rate is recognized by the mel bands in the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,15 @@ from torch import Tensor
 
 from model_zoo.blocks.spectral import mel_bank
 from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.importers.family import (
+    Checkpoint,
+    Choices,
+    Family,
+    ForeignNetwork,
+    Shapes,
+    count,
+    stem_name,
+)
 from model_zoo.option_names import option
 
 USUAL_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 8_000, 88_200, 96_000, 192_000)
@@ -22,7 +31,7 @@ BANK_TOLERANCE = 1e-6  # values of triangles computed by another library
 LARGEST_BANK = 2**24
 """Largest mel filter bank in values; the usual ones have 0.1 million."""
 
-Shapes = Mapping[str, tuple[int, ...]]
+MARK = "band.pre_bandnet.weight"
 
 
 class GeneratorOptions(NamedTuple):
@@ -31,6 +40,35 @@ class GeneratorOptions(NamedTuple):
     num_heads: int | None = None
     hop_size: int | None = None
     sample_rate: int | None = None
+
+    @classmethod
+    def of(cls, choices: Choices) -> GeneratorOptions:
+        """Those that the user states."""
+        return cls(*(choices.options.get(name) for name in cls._fields))
+
+
+def recognizes(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of a generator."""
+    return MARK in tensors
+
+
+def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
+    """The generator in a checkpoint, whose only stem is named after the file.
+
+    Raises:
+        CheckpointError: the names are not those of an MSRKit generator.
+        ConfigError: an option contradicts the tensors.
+    """
+    (checkpoint,) = checkpoints
+    if len(choices.stems) > 1:
+        raise ConfigError(
+            option("stems", "--stem"), ["a generator of MSRKit extracts one stem: name one"]
+        )
+    stem = choices.stems[0] if choices.stems else stem_name(checkpoint.path.stem)
+    architecture, config = infer(checkpoint.tensors, GeneratorOptions.of(choices))
+    return ForeignNetwork(
+        architecture, config | {"stems": [stem]}, checkpoint.tensors, residual=f"no_{stem}"
+    )
 
 
 def infer(tensors: Mapping[str, Tensor], options: GeneratorOptions) -> tuple[str, dict[str, Any]]:
@@ -55,7 +93,7 @@ def recognise(shapes: Shapes) -> str:
     Raises:
         CheckpointError: they belong to none.
     """
-    if "band.pre_bandnet.weight" not in shapes:
+    if MARK not in shapes:
         raise _unknown_layout("there is no band.pre_bandnet.weight")
     for architecture, mark in MARKS.items():
         if mark in shapes:
@@ -67,7 +105,7 @@ def _common(
     tensors: Mapping[str, Tensor], shapes: Shapes, options: GeneratorOptions
 ) -> dict[str, Any]:
     (window,) = _sizes(shapes, "fourier.window", 1)
-    num_bands, _, width = _sizes(shapes, "band.pre_bandnet.weight", 3)
+    num_bands, _, width = _sizes(shapes, MARK, 3)
     _sizes(shapes, "band.filterbanks", 2)
     return {
         "hidden_channels": width,
@@ -100,7 +138,7 @@ def sample_rate(bank: Tensor, window: int, wanted: int | None) -> int:
 
 def _roformer(shapes: Shapes, options: GeneratorOptions) -> dict[str, Any]:
     return {
-        "num_layers": _count(shapes, "freq_blocks."),
+        "num_layers": count(shapes, "freq_blocks."),
         "num_heads": options.num_heads or USUAL_HEADS,
         "output": "mask",
     }
@@ -109,8 +147,8 @@ def _roformer(shapes: Shapes, options: GeneratorOptions) -> dict[str, Any]:
 def _rnn(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
     backwards = "time_blocks.0.rnn.rnns.0.weight_ih_l0_reverse"
     return {
-        "num_layers": _count(shapes, "freq_blocks."),
-        "num_groups": _count(shapes, "freq_blocks.0.rnn.rnns."),
+        "num_layers": count(shapes, "freq_blocks."),
+        "num_groups": count(shapes, "freq_blocks.0.rnn.rnns."),
         "time_bidirectional": backwards in shapes,
         "output": "map",
     }
@@ -119,7 +157,7 @@ def _rnn(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
 def _unet(shapes: Shapes, _: GeneratorOptions) -> dict[str, Any]:
     # MSRKit ignores the option, so that all its weights have the factor 2.
     return {
-        "num_layers": _count(shapes, "downsampling_blocks."),
+        "num_layers": count(shapes, "downsampling_blocks."),
         "upsampling_factor": 2,
         "depthwise": _sizes(shapes, MARKS["melunet"], 4)[1] == 1,
         "output": "map",
@@ -146,13 +184,11 @@ def _sizes(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def _count(shapes: Shapes, prefix: str) -> int:
-    """Number of numbered parts under ``prefix``."""
-    return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
-
-
 def _unknown_layout(why: str) -> CheckpointError:
     return CheckpointError(
         f"These are not the tensors of an MSRKit generator ({why}). "
         "Convert a generator of MSRKit: MelRoFormer, MelRNN or MelUNet"
     )
+
+
+FAMILY = Family("MSRKit", recognizes, read)

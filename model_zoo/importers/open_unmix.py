@@ -17,11 +17,16 @@ import torch
 from torch import Tensor
 
 from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.importers.family import (
+    Checkpoint,
+    Choices,
+    Family,
+    ForeignNetwork,
+    Shapes,
+    Tensors,
+)
 from model_zoo.importers.msrkit import GeneratorOptions
 from model_zoo.option_names import option
-
-Tensors = dict[str, Tensor]
-Shapes = Mapping[str, tuple[int, ...]]
 
 MARKS = {"fc1.weight", "lstm.weight_ih_l0", "fc3.weight", "bn3.weight", "output_mean"}
 """Tensors that together only a target of Open-Unmix has."""
@@ -45,6 +50,26 @@ SECONDS = 6
 def is_target(tensors: Mapping[str, Tensor]) -> bool:
     """Whether these are the tensors of a target of Open-Unmix."""
     return tensors.keys() >= MARKS
+
+
+def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
+    """The network in one file per target.
+
+    Raises:
+        ConfigError: the stems are not those of a whole song, or an option contradicts the files.
+        CheckpointError: a tensor is missing or has another number of axes.
+    """
+    stems = choices.stems or stems_of([each.path for each in checkpoints])
+    targets = [each.tensors for each in checkpoints]
+    config, tensors = assemble(targets, stems, GeneratorOptions.of(choices))
+    return ForeignNetwork(
+        "open_unmix",
+        config,
+        tensors,
+        {"fourier.window": (config["window_size"],)},
+        residual="" if len(stems) > 1 else f"no_{stems[0]}",
+        is_whole=len(stems) > 1,
+    )
 
 
 def stems_of(sources: Sequence[Path]) -> tuple[str, ...]:
@@ -145,3 +170,6 @@ def _shape(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
             "Convert the .pth files of its targets"
         )
     return shape
+
+
+FAMILY = Family("Open-Unmix", is_target, read, has_file_per_stem=True)

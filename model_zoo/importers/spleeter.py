@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.importers import tensorflow
+from model_zoo.importers.family import Checkpoint, Choices, Family, ForeignNetwork, Tensors
 from model_zoo.option_names import option
-
-Tensors = dict[str, Tensor]
+from model_zoo.weight_checks import Shape, require_fit, shapes_of
 
 CONVOLUTION = {"weight": "kernel", "bias": "bias"}
 NORMALISATION = {
@@ -35,6 +37,70 @@ MODELS: dict[int, tuple[tuple[str, ...], dict[str, Any]]] = {
     5: (("vocals", "piano", "drums", "bass", "other"), {**_ELU, "output": "softmax"}),
 }
 """Stems and options of Deezer's models, by number of stems (spleeter/resources/*.json)."""
+
+WINDOW = 4096
+"""STFT window of all of them, in samples."""
+
+
+KERAS_MARK = "conv2d_transpose/kernel"
+
+
+def recognizes(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of a torch file, or of a TensorFlow checkpoint."""
+    return FILE_MARK in tensors or KERAS_MARK in tensors
+
+
+def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
+    """The network in a TensorFlow checkpoint, or in one torch file per stem.
+
+    Raises:
+        CheckpointError: the tensors do not fit together, or are not those of U-Nets.
+        ConfigError: the number of names is not that of the U-Nets.
+    """
+    first = checkpoints[0].path
+    index = tensorflow.index_file(first)
+    if index:
+        described = from_tensorflow(checkpoints[0].tensors)
+        _checked(described, choices.stems, index)
+        return _checked(from_tensorflow(tensorflow.read(index)), choices.stems, index)
+    unets = [from_torch(each.tensors) for each in checkpoints]
+    stems = choices.stems or mentioned([each.path for each in checkpoints])
+    return _checked(unets, stems, first)
+
+
+def _checked(unets: Sequence[Tensors], stems: Sequence[str], origin: Path) -> ForeignNetwork:
+    """The network with these U-Nets; only their shapes are used.
+
+    Raises:
+        CheckpointError: the tensors do not fit together.
+    """
+    config, tensors = assemble(unets, stems)
+    shapes = shapes_of(tensors)
+    # Spleeter's files have neither the STFT window nor the batch counters of training.
+    norms = (name for name in shapes if name.endswith("running_mean"))
+    counters = {name.replace("running_mean", "num_batches_tracked"): () for name in norms}
+    constants: dict[str, Shape] = {"fourier.window": (WINDOW,), **counters}
+    require_fit(str(origin), "spleeter", config, shapes | constants)
+    return ForeignNetwork("spleeter", config, tensors, constants, is_whole=True)
+
+
+def mentioned(sources: Sequence[Path]) -> tuple[str, ...]:
+    """Stems in the names of the files, as in ``spleeter-vocals.ckpt``; empty if there are none.
+
+    Raises:
+        ConfigError: some are named after stems and others are not.
+    """
+    known = {stem: stem for stems, _ in MODELS.values() for stem in stems}
+    known["accompaniment"] = "instrumental"
+    found = [
+        next((known[word] for word in re.split("[^a-z]+", name) if word in known), "")
+        for name in (source.stem.lower() for source in sources)
+    ]
+    if any(found) and not all(found):
+        stem = option("stems", "--stem")
+        strange = sources[found.index("")].name
+        raise ConfigError(stem, [f"{strange} is not named after a stem: use {stem} for each file"])
+    return tuple(found) if all(found) else ()
 
 
 def from_tensorflow(tensors: Mapping[str, Tensor]) -> list[Tensors]:
@@ -151,3 +217,6 @@ def _unknown(why: str) -> CheckpointError:
         f"This is not a checkpoint of Spleeter ({why}). "
         "Convert the folder of one of Deezer's models, or one torch file per stem"
     )
+
+
+FAMILY = Family("Spleeter", recognizes, read, has_file_per_stem=True)

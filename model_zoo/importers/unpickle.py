@@ -1,8 +1,6 @@
 """Reads state dicts from pickles of torch without running what is inside.
 
-NumPy's own functions would allocate arrays of any shape, even without bytes in the file. The names
-in a pickle are mapped to the classes below instead, which follow the protocol of
-``ndarray.__reduce__`` (numpy.org, "NEP 1", and the pickle module's ``copyreg`` interface).
+Names in a pickle that are not torch's are mapped to :mod:`model_zoo.importers.stand_ins`.
 
 ``weights_only=True`` keeps a pickle from running code, but does not limit what it builds: tuples
 nested many times over, whose hash as a key of a mapping takes forever; a text encoded as
@@ -28,75 +26,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.files import SUFFIX
+from model_zoo.importers.package import from_metadata, from_package
+from model_zoo.importers.stand_ins import STAND_INS, Array
 from model_zoo.option_names import use_command
 from model_zoo.weight_checks import check_tensors, shapes_of, unsafe
 from model_zoo.weights import read_safetensors
-
-FLOATS = ("f2", "f4", "f8")
-
-
-class TensorKind:
-    """Stands for ``numpy.dtype``.
-
-    Args:
-        name: of the type, e.g. ``"f4"``.
-    """
-
-    def __init__(self, name: object, *_: object) -> None:
-        self._name, self._order = name, "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Receive version and byte order; the rest is for structured types."""
-        self._order = {"<": "<", ">": ">"}.get(state[1], "=")
-
-    @property
-    def dtype(self) -> np.dtype[Any] | None:
-        """The dtype; None unless it is a float type."""
-        return np.dtype(f"{self._order}{self._name}") if self._name in FLOATS else None
-
-
-class Array:
-    """Stands for ``numpy.ndarray``.
-
-    Attributes:
-        values: None if they are not floats.
-    """
-
-    values: NDArray[np.floating[Any]] | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Receive version, shape, dtype, order of axes, and bytes.
-
-        Raises:
-            ValueError: the bytes do not fill the shape.
-        """
-        _, shape, kind, is_fortran, data = state
-        if isinstance(kind, TensorKind) and kind.dtype is not None:
-            flat = np.frombuffer(data, kind.dtype).astype(kind.dtype.newbyteorder("="))
-            self.values = flat.reshape(shape, order="F" if is_fortran else "C")
-
-
-def reconstruct(*_: object) -> Array:
-    """Stands for the function that creates an empty array."""
-    return Array()
-
-
-STAND_INS: list[Any] = [
-    (reconstruct, "numpy.core.multiarray._reconstruct"),  # before NumPy 2
-    (reconstruct, "numpy._core.multiarray._reconstruct"),
-    (Array, "numpy.ndarray"),
-    (TensorKind, "numpy.dtype"),
-]
-"""Functions in pickles of arrays, as :func:`torch.serialization.safe_globals` takes them."""
-
 
 MOST_STEPS = 1_000_000
 """Largest number of opcodes; a tensor or an array takes about twenty."""
@@ -269,9 +209,11 @@ def _check_legacy(path: Path) -> None:
             check_steps(file)
 
 
-CONTAINERS = ("state_dict", "model_state_dict", "state", "generator", "model")
-PART = "generator."  # of a checkpoint that holds the discriminators too
-WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.compile
+CONTAINERS = (
+    *("state_dict", "model_state_dict", "state", "best_state", "ema_state_dict", "ema", "weights"),
+    *("generator", "model", "net", "network"),
+)
+"""Keys under which trainers store the state of a network, the first of which counts."""
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:
@@ -284,6 +226,20 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         NoModelError: there is no such file, or it needs no conversion.
         CheckpointError: the file is damaged, unsafe to read or holds no tensors.
     """
+    tensors, _ = read_checkpoint(path)
+    return tensors
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint's tensors, and the arguments of the network in a package of Demucs.
+
+    Args:
+        path: as for :func:`state_dict`.
+
+    Raises:
+        NoModelError: there is no such file, or it needs no conversion.
+        CheckpointError: the file is damaged, unsafe to read or holds no tensors.
+    """
     if not path.is_file():
         wrong = "is a folder" if path.is_dir() else "does not exist"
         raise NoModelError(f"{path} {wrong}. Use the name of a checkpoint file")
@@ -291,16 +247,22 @@ def state_dict(path: Path) -> dict[str, Tensor]:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
             raise NoModelError(f"{path} is a model of stem already. Try: {use_command(str(path))}")
-        return plain_names(tensors)
+        return plain_names(tensors), from_metadata(path, texts)
     check_archive(path)
-    found = _tensors(_unwrap(_load(path)))
+    content = _load(path)
+    notes = from_package(path, content)
+    found = _tensors(_unwrap(content))
     if not found:
         raise CheckpointError(
             f"{path} holds no tensors by name. "
             "Save the network with torch.save(network.state_dict(), FILE) and convert that"
         )
     check_loaded(path, found)
-    return plain_names(found)
+    return plain_names(found), notes
+
+
+PART = "generator."  # of a checkpoint that holds the discriminators too
+WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DDP, Lightning and torch.compile
 
 
 def check_loaded(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -363,10 +325,12 @@ def _load(path: Path) -> Any:
 
 def _unwrap(content: Any) -> Any:
     """Find the mapping of names to tensors inside of a trainer's checkpoint."""
-    while isinstance(content, Mapping) and not _tensors(content):
+    for _ in CONTAINERS:  # a mapping may hold itself
+        if not isinstance(content, Mapping) or _tensors(content):
+            return content
         inner = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
         if not inner:
-            break
+            return content
         content = inner[0]
     return content
 

@@ -123,6 +123,8 @@ def unknown(name: str) -> UnknownNameError:
         ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name stems"),
         ("stem models convert pretrained_models/4stems --name spleeter_4stems", "from Spleeter"),
         ("stem models convert umxl/*.pth --name umxl", "from Open-Unmix, a file for each stem"),
+        ("stem models convert 955717e8-8726e21a.th --name htdemucs", "from Demucs"),
+        ("stem models convert kim.ckpt --config kim.yaml --name kim", "a Roformer and its YAML"),
     ),
 )
 @click.argument(
@@ -130,17 +132,31 @@ def unknown(name: str) -> UnknownNameError:
 )
 @click.option("--name", required=True, help="Name of the model, for --model.")
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="YAML",
+    help="Configuration of a Roformer, SCNet or MDX23C, which is published beside its checkpoint.",
+)
+@click.option(
     "--stem",
     "stems",
     multiple=True,
     help="Stem that the network separates; may be repeated.  [default: from the files]",
 )
-@click.option("--residual", default="", help="Name of the rest of the song.  [default: no_STEM]")
 @click.option(
-    "--num-heads", type=WholeNumber(1), help="Attention heads of a MelRoFormer.  [default: 4]"
+    "--residual",
+    default="",
+    help="Name of the rest of the song.  [default: from the YAML, or no_STEM]",
 )
 @click.option(
-    "--hop-size", type=WholeNumber(1), help="Hop in samples.  [default: a quarter of the window]"
+    "--num-heads",
+    type=WholeNumber(1),
+    help="Attention heads of a MelRoFormer or HTDemucs.  [default: 4 and 8]",
+)
+@click.option(
+    "--hop-size",
+    type=WholeNumber(1),
+    help="Hop in samples.  [default: from the YAML; for MSRKit a quarter of the window]",
 )
 @click.option(
     "--sample-rate", type=WholeNumber(1), help="Sample rate in Hz.  [default: from the files]"
@@ -150,11 +166,12 @@ def unknown(name: str) -> UnknownNameError:
 def convert_command(
     *, checkpoints: tuple[Path, ...], name: str, console: Console, **choices: Any
 ) -> None:
-    """Add a model from checkpoints of MSRKit, Spleeter or Open-Unmix.
+    """Add a model from checkpoints of other programs.
 
-    CHECKPOINT is the file of an MSRKit generator, the folder of a Spleeter TensorFlow model, or one
-    torch file per stem of a model of Spleeter or Open-Unmix. No code in the checkpoint is run. The
-    result is a safetensors file with a card in your zoo.
+    CHECKPOINT is the file of a network of Demucs v3 or v4, a public Roformer, SCNet, MDX23C or
+    MSRKit, the folder of a Spleeter TensorFlow model, or one torch file per stem of a model of
+    Spleeter or Open-Unmix. Its names and shapes tell which. No code in the files is run. The result
+    is a safetensors file with a card in your zoo.
     """
     from model_zoo.importers import convert
 

@@ -19,7 +19,7 @@ from stemcli.cli.options import console_options
 
 if TYPE_CHECKING:
     from model_zoo.catalogue.cards import Card
-    from model_zoo.catalogue.pull import Pullable
+    from model_zoo.catalogue.public import PublicModel
     from stemcli.engine.options import Options
 
 
@@ -77,7 +77,7 @@ def resumable() -> Iterator[None]:
         raise KeyboardInterrupt("To resume, run the same command again.") from None
 
 
-def find_models(names: Sequence[str]) -> list[Pullable]:
+def find_models(names: Sequence[str]) -> list[PublicModel]:
     """The entries of the catalogue, each once.
 
     Raises:
@@ -95,7 +95,7 @@ def find_models(names: Sequence[str]) -> list[Pullable]:
     return [*found.values()]
 
 
-def agree(model: Pullable, accept_licence: bool, console: Console) -> None:
+def agree(model: PublicModel, accept_licence: bool, console: Console) -> None:
     """Show a licence that restricts the use of the weights, and ask for consent once.
 
     Raises:
@@ -134,7 +134,7 @@ def ask(text: str) -> bool:
     return click.confirm(f"{text}. Do you accept that?", err=True)
 
 
-def pull_one(model: Pullable, keep: bool, console: Console) -> None:
+def pull_one(model: PublicModel, keep: bool, console: Console) -> None:
     """Pull one model, and say where it is."""
     from model_zoo.catalogue.cards import card_path, is_known
     from model_zoo.catalogue.pull import pull
@@ -148,9 +148,9 @@ def pull_one(model: Pullable, keep: bool, console: Console) -> None:
     console.line(f"{card.name}: {already}{size(card.size)}, licence {card.licence}, {path}")
 
 
-def importer() -> Callable[[Pullable, list[Path]], Card]:
+def importer() -> Callable[[PublicModel, list[Path]], Card]:
     """The function that converts the files of a public model and adds it to the zoo."""
-    from model_zoo.importers.public import install_public  # type: ignore[import-not-found]
+    from model_zoo.importers.convert import install_public
 
     return install_public
 

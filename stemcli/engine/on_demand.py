@@ -56,9 +56,8 @@ def pull_missing(names: Iterable[str], emit: Callable[[DownloadProgress], None])
     models = missing(names)
     if not models:
         return
-    from model_zoo.importers.public import install_public
-
     from model_zoo.catalogue.pull import pull
+    from model_zoo.importers.convert import install_public
 
     for model in models:
         require_fetchable(model)

@@ -240,10 +240,10 @@ def test_core_adds_no_tensor_names(network: Separator) -> None:
 # torch's recurrent layers keep a second list of their weights and warn when it is exported.
 @pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
 def test_core_exports_and_computes_the_same(network: Separator) -> None:
-    features = core_input(network)
-    program = torch.export.export(network.core, (features,))
-    expected = network.core(features)
-    torch.testing.assert_close(program.module()(features), expected, atol=1e-5, rtol=1e-4)
+    features = core_inputs(network)
+    program = torch.export.export(network.core, features)
+    expected = network.core(*features)
+    torch.testing.assert_close(program.module()(*features), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "size"), DOCUMENTED)
@@ -268,19 +268,19 @@ def test_the_registry_knows_the_role(name: str) -> None:
     assert registry.role(name) == registry.architecture(name).role
 
 
-def core_input(network: Separator) -> Tensor:
-    """The input that a network passes to its core."""
-    core_inputs: list[Tensor] = []
+def core_inputs(network: Separator) -> tuple[Tensor, ...]:
+    """The inputs that a network passes to its core."""
+    calls: list[tuple[Tensor, ...]] = []
     kind = type(network.core)
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(module, kind):
-            core_inputs.append(inputs[0].detach())
+            calls.append(tuple(each.detach() for each in inputs))
 
     handle = register_module_forward_pre_hook(record)
     network(wave(1, network.channels, 900))
     handle.remove()
-    return core_inputs[0]
+    return calls[0]
 
 
 def test_the_layer_tree_without_weights_matches_the_network(network: Separator) -> None:

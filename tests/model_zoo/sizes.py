@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 THREE = ("vocals", "drums", "bass")
+SIX = ("drums", "bass", "other", "vocals", "guitar", "piano")
 
 SEVERAL: dict[str, Mapping[str, Any]] = {
     "melroformer": {"stems": THREE, "audio_channels": 2},
@@ -22,6 +23,10 @@ SEVERAL: dict[str, Mapping[str, Any]] = {
     "bs_roformer": {"stems": THREE, "audio_channels": 1},
     "spleeter": {"stems": THREE, "output": "softmax"},
     "open_unmix": {"stems": THREE, "residual": True, "audio_channels": 1},
+    "hdemucs": {"stems": THREE, "audio_channels": 1},
+    "htdemucs": {"stems": THREE, "audio_channels": 1},
+    "scnet": {"stems": THREE, "audio_channels": 1},
+    "mdx23c": {"stems": THREE, "audio_channels": 1},
 }
 """Changes to the small options: three stems if the network gives stems, and another number of
 audio channels if there is a choice. Architectures without an entry get three stems."""
@@ -50,6 +55,11 @@ BS_OF_FOUR_STEMS = {
     **{"hidden_channels": 384, "num_layers": 8, "mask_expansion": 2},
     "stems": ("vocals", "drums", "bass", "other"),
 }
+LARGE = {"widths": (64, 128, 256), "band_ratios": (0.225, 0.372, 0.403)}
+XL = {"widths": (64, 128, 256), "band_ratios": (0.23, 0.37, 0.4), "num_layers": 8}
+IHF = {"band_strides": (1, 4, 4), "band_kernels": (3, 4, 4), "conv_depths": (3, 3, 3)}
+DRUMS = {"stems": ("kick", "snare", "toms", "hh", "ride", "crash"), "num_bins": 1024}
+"""Options of published networks: SCNet's larger ones, and the MDX23C that takes drums apart."""
 
 DOCUMENTED: dict[str, tuple[Documented, ...]] = {
     "melroformer": (
@@ -109,9 +119,30 @@ DOCUMENTED: dict[str, tuple[Documented, ...]] = {
         Documented(4 * 8_893_348),
         Documented(4 * 28_257_188, (1024,)),
     ),
+    "hdemucs": (
+        Documented(83_637_832),
+        Documented(83_633_984, options={"output": "magnitude"}),
+    ),
+    "htdemucs": (
+        Documented(41_984_456),
+        Documented(27_414_996, options={"bottom_channels": None, "stems": SIX}),
+    ),
     "spleeter": (
         Documented(2 * 9_822_725),
         Documented(4 * 9_822_725, options={"stems": ("vocals", "drums", "bass", "other")}),
+    ),
+    "scnet": (
+        Documented(10_578_768),
+        Documented(42_181_232, options=LARGE),
+        Documented(54_006_896, options=XL),
+        Documented(53_466_800, options={**XL, **IHF}),
+        Documented(10_597_284, options={"output": "mask"}),
+        Documented(53_485_316, options={**XL, **IHF, "output": "mask"}),
+    ),
+    "mdx23c": (
+        Documented(111_990_272),
+        Documented(45_809_792, options={"growth": 64, "window_size": 12_288, "hop_size": 2048}),
+        Documented(109_378_624, options={**DRUMS, "window_size": 2048, "hop_size": 512}),
     ),
 }
 """Reference: the public code of the original networks, or formulas worked by hand."""

@@ -83,9 +83,23 @@ U_NET = {
     **{"dropout_p": 0.0, "normalize_input": True, "normalize_output": True},
     **{"hop_size": 256, "sample_rate": RATE},
 }
+DEMUCS = {
+    **{"channels": 8, "dconv_comp": 4, "sample_rate": RATE, "segment": 2 * RATE},
+    "stems": ("vocals",),
+}
 TFSWA = {
     **{**FRAMES, "window_size": 256, "depths": [1, 1], "attention_window": 4, "shift_size": 2},
     **{"num_heads": 1, "stems": ["vocals"]},
+}
+STEREO = {"stems": ("vocals",), "sample_rate": RATE, "segment": 2 * RATE}
+SCNET = {
+    # Spectrograms that a network maps begin near silence, and stay there for thousands of steps.
+    **{**STEREO, "widths": (8, 16), "num_layers": 2, "output": "mask"},
+    **{"window_size": 512, "hop_size": 256},
+}
+MDX23C = {
+    **{**STEREO, "num_bins": 256, "num_scales": 2, "num_blocks": 1, "hidden_channels": 8},
+    **{"growth": 8, "bottleneck_factor": 4, "window_size": 512, "hop_size": 256},
 }
 BINS: dict[str, Any] = {"gain": 4.0, "batch_size": 1, "seconds": 0.5, "validated": 4.0}
 """Attention over single bins is slow on a CPU: short clips, small batches."""
@@ -106,10 +120,25 @@ NETWORKS = {
     "spectrogram_net_simple": SmallNetwork(U_NET),
     "spleeter": SmallNetwork(SPLEETER, groups={"instrumental": ["bass", "drums", "other"]}),
     "open_unmix": SmallNetwork(OPEN_UNMIX, groups={"instrumental": ["bass", "drums", "other"]}),
+    "scnet": SmallNetwork(SCNET, lr=0.01),
+    "mdx23c": SmallNetwork(MDX23C),
     "spectrogram_net_lstm": SmallNetwork({**U_NET, "recurrent_depth": 1, "hidden_size": 64}),
     "spectrogram_net_vae": SmallNetwork(
         {**U_NET, "recurrent_depth": 1, "hidden_size": 64},
         losses={"waveform_l1": 1.0, "multi_resolution_stft": 1.0, "divergence": 0.01},
+    ),
+    "hdemucs": SmallNetwork(
+        {
+            **{**DEMUCS, "depth": 4, "window_size": 256},
+            **{"norm_starts": 2, "dconv_lstm": 3, "dconv_attn": 3},
+        },
+        gain=3.0,
+    ),
+    "htdemucs": SmallNetwork(
+        {
+            **{**DEMUCS, "depth": 3, "window_size": 512, "bottom_channels": None},
+            **{"t_layers": 2, "t_heads": 2, "t_dropout": 0.0},
+        },
     ),
     "tfswa_unet": SmallNetwork(
         {**TFSWA, "dims": [8, 16], "hop_size": 128}, lr=0.01, **{**BINS, "seconds": 1.0}
@@ -131,6 +160,9 @@ QUICK = {
     "spectrogram_net_simple",
     "open_unmix",
     "spleeter",
+    "htdemucs",
+    "scnet",
+    "mdx23c",
     "tfswa_unet",
     "tfswa_resunet",
 }

@@ -14,7 +14,13 @@ from tests.stemcli.engine.stubs import Scaling
 from trainers.config import Recipe
 from trainers.losses import make_loss
 from trainers.losses.spectral import multi_resolution_stft
-from trainers.losses.waveform import NOISE_FLOOR, mean_square, noise_to_signal, waveform_l1
+from trainers.losses.waveform import (
+    NOISE_FLOOR,
+    mean_square,
+    noise_to_signal,
+    root_mean_square,
+    waveform_l1,
+)
 from trainers.metrics.sdr import global_sdr, si_sdr
 from trainers.objectives.base import Batch
 from trainers.objectives.separation import QUIETEST_RMS, SeparationObjective, loudness
@@ -70,6 +76,27 @@ def test_waveform_l1_by_hand() -> None:
 def test_mean_square_by_hand() -> None:
     estimate = torch.tensor([0.0, 1.0, -2.0, 3.0]).view(1, 1, 1, 4)
     assert mean_square(estimate, torch.zeros(1, 1, 1, 4)).item() == pytest.approx(3.5)
+
+
+def test_root_mean_square_by_hand() -> None:
+    """The mean of two stems' roots, and not the root of their mean."""
+    estimate = torch.tensor([[3.0, -3.0], [0.0, 2.0]]).view(1, 2, 1, 2)
+    expected = (3 + 2**0.5) / 2
+    assert root_mean_square(estimate, torch.zeros(1, 2, 1, 2)).item() == pytest.approx(expected)
+
+
+def test_root_mean_square_is_that_of_the_spectra() -> None:
+    """By Parseval: SCNet's loss, spectra of rectangular windows over the root of their length.
+
+    A frame's spectrum has the energy of its samples, half of it in the positive frequencies, which
+    have two values per two samples: the root of a half is the factor. Every window here holds
+    whole periods, so that neither the ends nor the two bins without a counterpart matter.
+    """
+    wave = torch.sin(2 * torch.pi * torch.arange(64 * 256) / 16).view(1, 1, 1, -1)
+    spectra = torch.stft(wave[0, 0], 256, 64, window=torch.ones(256) / 16, return_complex=True)
+    expected = torch.view_as_real(spectra).square().mean().sqrt() * (2 * 129 / 128) ** 0.5
+    loss = root_mean_square(wave, torch.zeros_like(wave))
+    torch.testing.assert_close(loss, expected, rtol=0.01, atol=0)
 
 
 def test_mean_square_is_least_for_the_mean() -> None:

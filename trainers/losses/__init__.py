@@ -24,7 +24,14 @@ from trainers.losses.spectral import (
     PhaseL1,
     multi_resolution_stft,
 )
-from trainers.losses.waveform import Masked, mean_square, noise_l1, noise_to_signal, waveform_l1
+from trainers.losses.waveform import (
+    Masked,
+    mean_square,
+    noise_l1,
+    noise_to_signal,
+    root_mean_square,
+    waveform_l1,
+)
 
 __all__ = ["LOSSES", "NOISE_LOSSES", "PHASE_LOSSES", "Loss", "Maker", "make_loss"]
 
@@ -38,6 +45,7 @@ LOSSES: dict[str, Maker] = {
     "multi_resolution_stft": plain(multi_resolution_stft),
     "noise_to_signal": plain(noise_to_signal),
     "perceptual": Maker(Perceptual),
+    "root_mean_square": plain(root_mean_square),
     "waveform_l1": plain(waveform_l1),
 }
 """Losses of waveforms."""

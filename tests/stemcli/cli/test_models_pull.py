@@ -51,7 +51,7 @@ def catalogue(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
         monkeypatch.setitem(sys.modules, module, SimpleNamespace(**names))  # type: ignore[arg-type]
 
     monkeypatch.setattr("model_zoo.catalogue.public.find_public", find_public)
-    use("model_zoo.importers.public", install_public=install_small)
+    use("model_zoo.importers.convert", install_public=install_small)
     return models
 
 
@@ -176,7 +176,7 @@ def test_a_bug_of_an_importer_is_no_half_model(
         raise StemError("net.bin has no layout that is known. Choose another model")
 
     fake: Any = SimpleNamespace(install_public=broken)
-    monkeypatch.setitem(sys.modules, "model_zoo.importers.public", fake)
+    monkeypatch.setitem(sys.modules, "model_zoo.importers.convert", fake)
     before = card_names()
     line = error_line(run_stem("models", "pull", "one"), 1)
     assert line == "Error: net.bin has no layout that is known. Choose another model"

@@ -1,0 +1,71 @@
+"""What the catalogue knows about published networks, in the words of importers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from model_zoo import registry
+from model_zoo.catalogue.public import PublicModel, find_by_sha256
+
+
+class PublicNetwork(NamedTuple):
+    """What is known about a published network beside its files.
+
+    Attributes:
+        architecture: a key of :data:`model_zoo.registry.ARCHITECTURES`.
+        stems: names of its stems, in order; empty for those of the files.
+        residual: name of the rest; empty for the usual one.
+        options: options of the architecture that the files do not tell.
+        facts: other fields of its :class:`~model_zoo.catalogue.cards.Card`.
+    """
+
+    architecture: str
+    stems: tuple[str, ...] = ()
+    residual: str = ""
+    options: Mapping[str, Any] = {}
+    facts: Mapping[str, Any] = {}
+
+
+def known_file(digest: str) -> PublicNetwork | None:
+    """The published network whose only file has this SHA-256; None if the catalogue has none."""
+    model = find_by_sha256(digest)
+    return described(model) if model and len(model.files) == 1 else None
+
+
+def described(model: PublicModel) -> PublicNetwork:
+    """An entry of the catalogue for an importer."""
+    return PublicNetwork(
+        model.architecture, model.stems, model.residual, _options(model), _facts(model)
+    )
+
+
+def _options(model: PublicModel) -> dict[str, Any]:
+    """What is stated about the network, as options that its architecture has."""
+    stated = {
+        "window_size": model.options.n_fft,
+        "hop_size": model.options.hop,
+        "segment": model.options.chunk,
+        "sample_rate": model.sample_rate,
+        "audio_channels": model.options.channels,
+    }
+    has = {field.name for field in fields(registry.architecture(model.architecture).Config)}
+    return {name: value for name, value in stated.items() if value and name in has}
+
+
+def _facts(model: PublicModel) -> dict[str, Any]:
+    """Fields of the card."""
+    facts: dict[str, Any] = {
+        "description": f"{model.purpose or 'separation'}: a public network, {model.name}".strip(),
+        "licence": model.licence,
+        "authors": model.authors,
+        "source": model.source,
+        "paper": model.paper,
+        "limits": model.note,
+        "url": model.files[0].url,
+        "scores": model.scores,
+    }
+    if model.options.overlap is not None:
+        facts["overlap"] = model.options.overlap
+    return facts

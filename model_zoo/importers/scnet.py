@@ -1,0 +1,156 @@
+"""SCNet: options from the names and shapes of tensors and from a configuration file.
+
+Checkpoints come from the authors' program (github.com/starrytong/SCNet) and from
+Music-Source-Separation-Training. Shares and strides of the bands are not in the tensors; only the
+shares of the smaller published network are assumed without a file, those of its widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from model_zoo.importers.family import (
+    Checkpoint,
+    Choices,
+    Family,
+    ForeignNetwork,
+    Names,
+    Shapes,
+    channels,
+    chosen,
+    combined,
+    constants_of,
+    count,
+    from_msst,
+    named_stems,
+    ratios,
+    required,
+    residual_of,
+    shape,
+    stated,
+    whole,
+    wholes,
+)
+from model_zoo.importers.settings import CHUNK
+from model_zoo.option_names import option
+from model_zoo.weight_checks import shapes_of
+
+STEMS = (("drums", "bass", "other", "vocals"),)
+"""Stems of the authors' networks, in order."""
+
+PUBLISHED = {(32, 64, 128): {"band_ratios": (0.175, 0.392, 0.433), "normalized": True}}
+"""What tensors do not tell of the authors' network with these widths."""
+
+STFT = {"window_size": 4096, "hop_size": 1024}
+"""STFT of all published networks."""
+
+BANDS = 3
+FIRST = "encoder.0.SDlayer.convs.0.weight"
+
+
+def widths(dims: Any) -> tuple[int, ...]:
+    """Features of each level from the authors' list, which begins with the values of a bin.
+
+    Raises:
+        ValueError: it is not such a list.
+    """
+    return wholes(dims)[1:]
+
+
+NAMES = (
+    Names("model.audio_channels", "audio_channels", whole),
+    Names("model.stereo", "audio_channels", channels),
+    Names("model.dims", "widths", widths),
+    Names("model.nfft", "window_size", whole),
+    Names("model.win_size", "window_size", whole),
+    Names("model.hop_size", "hop_size", whole),
+    Names("model.normalized", "normalized"),
+    Names("model.band_SR", "band_ratios", ratios),
+    Names("model.band_stride", "band_strides", wholes),
+    Names("model.band_kernel", "band_kernels", wholes),
+    Names("model.conv_depths", "conv_depths", wholes),
+    Names("model.compress", "compress", whole),
+    Names("model.conv_kernel", "conv_kernel", whole),
+    Names("model.num_dplayer", "num_layers", whole),
+    Names("model.expand", "expand", whole),
+    Names("audio.sample_rate", "sample_rate", whole),
+    Names(CHUNK, "segment", whole),
+)
+"""Options by their names in configuration files."""
+
+
+def recognizes(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of an SCNet."""
+    return FIRST in tensors
+
+
+def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
+    """The network in a checkpoint.
+
+    Raises:
+        CheckpointError: a tensor is missing.
+        ConfigError: an option is unknown, or contradicts the tensors.
+    """
+    (checkpoint,) = checkpoints
+    shapes = shapes_of(checkpoint.tensors)
+    statements = stated(choices.settings.values, NAMES, option("config"))
+    config = combined(_sizes(shapes), statements, chosen(choices.options))
+    config = {**_usual(config), **STFT, **config}
+    required(config, {"band_ratios": None, "normalized": None}, checkpoint.path)
+    stems = named_stems(_outputs(shapes, config), choices, checkpoint.path, STEMS)
+    config["stems"] = list(stems)
+    tensors = {f"network.{name}": value for name, value in checkpoint.tensors.items()}
+    return ForeignNetwork(
+        "scnet",
+        config,
+        tensors,
+        constants_of(config, tensors),
+        residual=residual_of(stems, choices),
+        **from_msst(choices.settings),
+    )
+
+
+def _sizes(shapes: Shapes) -> dict[str, Any]:
+    """Options that names and shapes tell."""
+    levels = [_level(shapes, number) for number in range(count(shapes, "encoder."))]
+    _, values, _, _ = shape(shapes, FIRST, 4)
+    block = "encoder.0.conv_modules.0.layers.0"
+    doubled, width, kernel = shape(shapes, f"{block}.1.weight", 3)
+    _, state = shape(shapes, "separation_net.dp_modules.0.lstm_layers.0.weight_hh_l0", 2)
+    bins = shapes.get("pos_embed_f", ())
+    convs = [shape(shapes, f"encoder.0.SDlayer.convs.{band}.weight", 4) for band in range(BANDS)]
+    depths = (count(shapes, f"encoder.0.conv_modules.{band}.layers.") for band in range(BANDS))
+    found = {
+        "audio_channels": values // 2,
+        "widths": tuple(levels),
+        "band_kernels": tuple(conv[2] for conv in convs),
+        "conv_depths": tuple(depths),
+        "compress": width // max(1, doubled // 2),
+        "conv_kernel": kernel,
+        "num_layers": count(shapes, "separation_net.dp_modules."),
+        "expand": max(1, state // levels[-1]),
+        "output": "mask" if bins else "map",
+    }
+    return found | ({"window_size": 2 * (bins[2] - 1)} if len(bins) == 4 else {})
+
+
+def _level(shapes: Shapes, number: int) -> int:
+    return shape(shapes, f"encoder.{number}.globalconv.weight", 4)[0]
+
+
+def _usual(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Strides of the bands, which are those of their kernels but for the low one, and the rest."""
+    _, *kernels = config["band_kernels"]
+    return {"band_strides": (1, *kernels), **PUBLISHED.get(config["widths"], {})}
+
+
+def _outputs(shapes: Shapes, config: Mapping[str, Any]) -> int:
+    """Number of stems, by the values that the decoder gives for a bin."""
+    last = f"decoder.{count(shapes, 'decoder.') - 1}.1.convtrs.0.weight"
+    return shape(shapes, last, 4)[1] // max(1, 2 * config["audio_channels"])
+
+
+FAMILY = Family("SCNet", recognizes, read)
