@@ -191,7 +191,8 @@ def _yaml_loader(has_tuples: bool) -> Any:
         [*"-+.0123456789"],
     )
     if has_tuples:
-        Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.construct_sequence)
+        as_list: Any = Loader.construct_sequence
+        Loader.add_constructor("tag:yaml.org,2002:python/tuple", as_list)
     return Loader
 
 

@@ -20,19 +20,13 @@ from model_zoo.importers.family import (
     Choices,
     Family,
     ForeignNetwork,
-    Names,
     Shapes,
-    chosen,
-    combined,
     count,
     named_stems,
-    number,
-    ratios,
     shape,
-    stated,
     stem_name,
-    whole,
 )
+from model_zoo.importers.statements import Names, chosen, combined, number, ratios, stated, whole
 from model_zoo.option_names import option
 from model_zoo.parsing import shown
 from model_zoo.weight_checks import shapes_of

@@ -16,22 +16,16 @@ from model_zoo.importers.family import (
     Choices,
     Family,
     ForeignNetwork,
-    Names,
     Shapes,
-    chosen,
-    combined,
     constants_of,
     count,
     from_msst,
     named_stems,
-    required,
     residual_of,
     shape,
-    stated,
-    whole,
-    wholes,
 )
 from model_zoo.importers.settings import CHUNK
+from model_zoo.importers.statements import Names, chosen, combined, required, stated, whole, wholes
 from model_zoo.option_names import option
 from model_zoo.weight_checks import shapes_of
 

@@ -45,7 +45,7 @@ def from_metadata(path: Path, texts: Mapping[str, str]) -> dict[str, Any]:
     if "klass" not in texts:
         return {}
     try:
-        values = {key: parse_json(texts.get(key, "null")) for key in ("args", "kwargs")}
+        values = {name: parse_json(texts.get(name, "null")) for name in ("args", "kwargs")}
     except ValueError as error:
         raise _damaged(path, error) from error
     return _notes(path, {**values, "klass": texts["klass"]})
@@ -60,12 +60,12 @@ def _notes(path: Path, content: Mapping[Any, Any]) -> dict[str, Any]:
             "Convert htdemucs or hdemucs_mmi instead"
         )
     try:
-        found = {key: _plain(require_bounded(content.get(key))) for key in ("kwargs", "args")}
+        args, kwargs = (_plain(require_bounded(content.get(name))) for name in ("args", "kwargs"))
     except ValueError as error:
         raise _damaged(path, error) from error
-    kinds = {"kwargs": dict, "args": list}
     return {
-        key: found[key] if isinstance(found[key], kind) else kind() for key, kind in kinds.items()
+        "args": args if isinstance(args, list) else [],
+        "kwargs": kwargs if isinstance(kwargs, dict) else {},
     }
 
 

@@ -24,25 +24,27 @@ from model_zoo.importers.family import (
     Choices,
     Family,
     ForeignNetwork,
-    Names,
     Shapes,
-    Statement,
     Tensors,
-    channels,
-    chosen,
-    combined,
     constants_of,
     count,
     from_msst,
     named_stems,
-    required,
     residual_of,
     shape,
+)
+from model_zoo.importers.settings import CHUNK
+from model_zoo.importers.statements import (
+    Names,
+    Statement,
+    channels,
+    chosen,
+    combined,
+    required,
     stated,
     whole,
     wholes,
 )
-from model_zoo.importers.settings import CHUNK
 from model_zoo.option_names import option
 from model_zoo.parsing import shortened
 from model_zoo.weight_checks import shapes_of
@@ -249,4 +251,4 @@ def _stated(choices: Choices, names: Sequence[Names]) -> list[Statement]:
     return stated(choices.settings.values, names, option("config"))
 
 
-FAMILY = Family("a public RoFormer", recognizes, read)
+FAMILY = Family("RoFormer", recognizes, read)

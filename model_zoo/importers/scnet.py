@@ -17,24 +17,26 @@ from model_zoo.importers.family import (
     Choices,
     Family,
     ForeignNetwork,
-    Names,
     Shapes,
-    channels,
-    chosen,
-    combined,
     constants_of,
     count,
     from_msst,
     named_stems,
-    ratios,
-    required,
     residual_of,
     shape,
+)
+from model_zoo.importers.settings import CHUNK
+from model_zoo.importers.statements import (
+    Names,
+    channels,
+    chosen,
+    combined,
+    ratios,
+    required,
     stated,
     whole,
     wholes,
 )
-from model_zoo.importers.settings import CHUNK
 from model_zoo.option_names import option
 from model_zoo.weight_checks import shapes_of
 

@@ -68,8 +68,9 @@ def _chunk(values: Mapping[str, Any]) -> Any:
     """Length of a chunk in samples, or as other programs state it, in frames."""
     chunk = values.get("inference.chunk_size") or values.get(CHUNK)
     frames, hop = values.get("inference.dim_t"), values.get("audio.hop_length")
-    is_in_frames = isinstance(frames, int) and isinstance(hop, int)
-    return chunk or (hop * (frames - 1) if is_in_frames else None)
+    if chunk or not isinstance(frames, int) or not isinstance(hop, int):
+        return chunk
+    return hop * (frames - 1)
 
 
 def _stems(values: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:

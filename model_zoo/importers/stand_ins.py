@@ -102,5 +102,5 @@ STAND_INS: list[Any] = [
     (Ratio, "fractions.Fraction"),
     *((name, name) for name in (*HYBRIDS, *WAVEFORM)),
 ]
-"""Names in pickles and what stands for them, as :func:`torch.serialization.safe_globals` takes them. A
-class of Demucs is read as its name, which cannot be called."""
+"""Names in pickles and what stands for them, for :func:`torch.serialization.safe_globals`. A class
+of Demucs is read as its name, which cannot be called."""
