@@ -124,7 +124,7 @@ def union(schemas: list[Schema]) -> Schema:
     names: list[str] = []
     for schema in schemas:
         if "enum" in schema:
-            return {"enum": [value for each in schemas for value in each.get("enum", [])]}
+            return {"enum": [value for each in schemas for value in each.get("enum", [None])]}
         kind = schema["type"]
         names += [kind] if isinstance(kind, str) else kind
     merged = {key: value for schema in schemas for key, value in schema.items() if key != "type"}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import click
 import pytest
@@ -24,6 +22,7 @@ from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.results import error_line, errors
 from tests.stemcli.cli.schema import validate_lines
 
+IMPORTERS = import_module("model_zoo.importers.convert")
 Catalogue = dict[str, FakePublic]
 
 
@@ -47,11 +46,8 @@ def catalogue(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     def find_public(name: str) -> FakePublic | None:
         return models.get(name.lower())
 
-    def use(module: str, **names: Callable[..., Any]) -> None:
-        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**names))  # type: ignore[arg-type]
-
     monkeypatch.setattr("model_zoo.catalogue.public.find_public", find_public)
-    use("model_zoo.importers.convert", install_public=install_small)
+    monkeypatch.setattr(IMPORTERS, "install_public", install_small)
     return models
 
 
@@ -175,8 +171,7 @@ def test_a_bug_of_an_importer_is_no_half_model(
     def broken(model: FakePublic, paths: list[Path]) -> None:
         raise StemError("net.bin has no layout that is known. Choose another model")
 
-    fake: Any = SimpleNamespace(install_public=broken)
-    monkeypatch.setitem(sys.modules, "model_zoo.importers.convert", fake)
+    monkeypatch.setattr(IMPORTERS, "install_public", broken)
     before = card_names()
     line = error_line(run_stem("models", "pull", "one"), 1)
     assert line == "Error: net.bin has no layout that is known. Choose another model"
