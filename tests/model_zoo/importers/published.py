@@ -1,4 +1,4 @@
-"""Small networks as their authors' programs store them: names of tensors and configuration files."""
+"""Small networks as their authors' programs store them: names of tensors, configuration files."""
 
 from __future__ import annotations
 
@@ -155,9 +155,7 @@ def published_tensors(network: Separator) -> dict[str, Tensor]:
     heads = [name for name in tensors if name.endswith(".0.to_qkv.weight")]
     width = getattr(network.config, "head_channels", 0)
     freqs = 10_000.0 ** -(torch.arange(0, width, 2) / max(1, width))
-    return tensors | {
-        name.replace("to_qkv.weight", "rotary_embed.freqs"): freqs for name in heads
-    }
+    return tensors | {name.replace("to_qkv.weight", "rotary_embed.freqs"): freqs for name in heads}
 
 
 Change = Callable[[dict[str, Tensor]], Any]

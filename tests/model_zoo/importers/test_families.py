@@ -76,7 +76,11 @@ SETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"multi_freqs": [0.25, 0.6], "multi_freqs_depth": 2, "hybrid_old": True},
     ),
     "hdemucs, branches": ("hdemucs", {"dconv_mode": "decoder"}, {"dconv_mode": 2}),
-    "hdemucs, deeper": ("hdemucs", {"depth": 5, "freq_emb": 0.0, "dconv_lstm": 3}, {"freq_emb": 0.0}),
+    "hdemucs, deeper": (
+        "hdemucs",
+        {"depth": 5, "freq_emb": 0.0, "dconv_lstm": 3},
+        {"freq_emb": 0.0},
+    ),
 }
 
 
@@ -155,7 +159,7 @@ def averaged(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 WRAPPERS: dict[str, Change] = {
-    "bare": lambda tensors: dict(tensors),
+    "bare": lambda tensors: {**tensors},
     "state": lambda tensors: {"state": tensors, "epoch": 3},
     "state_dict": lambda tensors: {"state_dict": tensors, "optimizer": {"lr": 1e-3}},
     "model_state_dict": lambda tensors: {"epoch": 1, "model_state_dict": tensors},

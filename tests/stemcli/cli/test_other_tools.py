@@ -258,11 +258,8 @@ def test_only_names_of_long_options_are_rewritten() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("htdemucs", "weights of Demucs cannot be used yet. Installed: melroformer,"),
-        ("mdx_extra_q", "weights of Demucs cannot be used yet"),
+        ("htdemucs", "Add others with stem models convert, stem models add or stem train"),
         ("UVR-MDX-NET-Inst_HQ_3.onnx", "weights of MDX-Net cannot be used yet"),
-        ("model_bs_roformer_ep_317_sdr_12.9755.ckpt", "the public Roformers cannot be used yet"),
-        ("mel_band_roformer", "the public Roformers cannot be used yet"),
         ("x-umx", "weights of X-UMX cannot be used yet"),
         ("umxl", "Add others with stem models convert, stem models add or stem train"),
         ("1_HP-UVR", "weights of UVR's VR networks cannot be used yet"),
