@@ -7,6 +7,7 @@ openunmix 1.3.0, with random weights. Their networks are those of the tests of o
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,10 +17,17 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from model_zoo.architectures.open_unmix import OpenUnmix
 from model_zoo.catalogue import resolve
 from model_zoo.importers import convert
+from model_zoo.ops import torchaudio_functions
 from model_zoo.separator import Separator
-from tests.model_zoo.architectures import msst, test_demucs_peer, test_roformer_peers
+from tests.model_zoo.architectures import (
+    msst,
+    test_demucs_peer,
+    test_open_unmix_peer,
+    test_roformer_peers,
+)
 from tests.model_zoo.architectures.msst import WITHOUT_WINDOW, perturb, relative_error
 from tests.model_zoo.importers.published import (
     FOUR,
@@ -127,14 +135,12 @@ def compare(published: Published, theirs: nn.Module, folder: Path, samples: int 
 
 
 def test_targets_of_open_unmix(tmp_path: Path, zoo: Path) -> None:
-    from openunmix.model import OpenUnmix
-
-    torch.manual_seed(0)
-    target = perturb(OpenUnmix(nb_bins=129, nb_channels=2, hidden_size=16, nb_layers=1, max_bin=90))
-    torch.save(target.state_dict(), tmp_path / "vocals-b62c91ce.pth")
-    ours = converted(tmp_path / "vocals-b62c91ce.pth")
-    magnitudes = noise(129 * 20).abs().reshape(2, 2, 129, 20)
+    """A network of the authors' separator, without its filter."""
+    ours = OpenUnmix(**test_open_unmix_peer.SMALL, stems=("vocals",), niter=0)
+    assert torchaudio_functions.functional, "imported first, so that openunmix can be imported"
+    theirs = test_open_unmix_peer.theirs_of(import_module("openunmix.model"), ours)
+    torch.save(theirs.target_models["vocals"].state_dict(), tmp_path / "vocals-b62c91ce.pth")
+    convert(tmp_path / "vocals-b62c91ce.pth", name="mine", hop_size=64, sample_rate=16_000)
     with torch.no_grad():
-        expected = target(magnitudes)
-        found = ours.core(magnitudes)
-    assert relative_error(found.reshape(expected.shape), expected) < CLOSE
+        expected, found = theirs.eval()(noise(4000)), resolve.load("mine")(noise(4000))
+    assert relative_error(found, expected) < CLOSE
