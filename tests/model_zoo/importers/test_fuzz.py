@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_zoo.errors import StemError
-from model_zoo.importers.convert import _read
+from model_zoo.importers.convert import _built, _read
 from model_zoo.importers.family import Choices
 from model_zoo.importers.settings import read_settings
 from tests.model_zoo.importers.published import (
@@ -86,12 +86,13 @@ def try_once(path: Path, config: Path | None, seed: int) -> None:
     broken = path.with_name(f"broken{path.suffix}")
     broken.write_bytes(mutated(path.read_bytes(), draws, 10**9 if seed % 2 else 4000))
     with suppress(StemError):
-        _read([broken], Choices(options={"hop_size": 60}))
+        choices = Choices(stems=("vocals",), options={"hop_size": 60}) if config else Choices()
+        _built(_read([broken], choices)[1], "broken")
     if config is not None:
         strange = config.with_name("strange.yaml")
         strange.write_bytes(mutated(config.read_bytes(), draws, 10**9))
         with suppress(StemError):
-            _read([path], Choices(settings=read_settings(strange)))
+            _built(_read([path], Choices(settings=read_settings(strange)))[1], "strange")
 
 
 def test_mutations(tmp_path: Path) -> None:
