@@ -38,6 +38,9 @@ SIX = ("drums", "bass", "other", "vocals", "guitar", "piano")
 STEMS = (SIX[:4], SIX)
 """Stems of the published networks, in order."""
 
+HEADS = {"num_heads": "t_heads"}
+"""The name of an option that other networks have too, and the authors' name."""
+
 RATE = 44_100
 SECONDS = {"htdemucs": Fraction(39, 5), "hdemucs": Fraction(40)}
 """Length of a chunk: of the published htdemucs, and the default of demucs' HDemucs."""
@@ -133,8 +136,8 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
     names = TRANSFORMER if is_transformer else HYBRID
     seen = _transformer(shapes) if is_transformer else _hybrid(shapes)
     statements = stated(arguments, names, checkpoint.path.name)
-    config = combined(seen, statements, chosen(choices.options))
-    config = {"sample_rate": RATE} | config
+    options = {HEADS.get(name, name): value for name, value in choices.options.items()}
+    config = {"sample_rate": RATE} | combined(seen, statements, chosen(options))
     config.setdefault("segment", _segment(arguments, SECONDS[architecture], config["sample_rate"]))
     config["stems"] = [*_stems(checkpoint, _outputs(shapes, config), choices)]
     return ForeignNetwork(

@@ -195,7 +195,7 @@ def test_settings_in_force(
     ("variables", "found"),
     [
         ({"STEM_DEVICE": "cuda:99"}, r"(cuda|CUDA).*\(from STEM_DEVICE\)"),
-        ({"STEM_MODEL": "htdemucs"}, r"Unknown model 'htdemucs'.*\(from STEM_MODEL\)"),
+        ({"STEM_MODEL": "htdemucs"}, r"The weights of htdemucs .*\(from STEM_MODEL\)"),
         ({"STEM_STEMS": "flute"}, r"Unknown stem 'flute'.*\(from STEM_STEMS\)"),
         ({"STEM_FORMAT": "mp3", "STEM_BITRATE": "999"}, "STEM_BITRATE of mp3 goes from 64 to 320"),
         (

@@ -258,9 +258,9 @@ def test_only_names_of_long_options_are_rewritten() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("htdemucs", "it is not installed. Try: stem models pull htdemucs"),
+        ("htdemucs", "To accept that, run: stem models pull htdemucs --accept-licence"),
         ("955717e8", "it is not installed. Try: stem models pull htdemucs"),
-        ("htdemucs_ft", "is a preset of htdemucs_ft_drums, htdemucs_ft_bass, htdemucs_ft_other,"),
+        ("htdemucs_ft", "run: stem models pull htdemucs_ft_drums --accept-licence"),
         ("mdx_extra_q", "weights of quantized Demucs cannot be used yet. Installed: melroformer,"),
         ("mdx", "weights of Demucs without spectrograms cannot be used yet"),
         ("UVR-MDX-NET-Inst_HQ_3.onnx", "weights of MDX-Net cannot be used yet"),
