@@ -271,7 +271,10 @@ class SCNet(SpectralSeparator):
         self.network = SCNetCore(self.config)
 
     def blocks(self) -> Iterator[nn.Module]:
-        """Blocks of the encoder and the decoder, and each pair of LSTMs."""
+        """Blocks of the encoder and the decoder, each pair of LSTMs, and the layers of masks.
+
+        With masks, the offset of the input, one tensor, is in none of them.
+        """
         yield from self.network.encoder
         yield from self.network.separation_net.dp_modules
         yield from self.network.decoder

@@ -29,7 +29,9 @@ def mean_square(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
 
 
 SMALLEST_SQUARE = 1e-8
-"""Mean square added before a root is taken, whose slope is infinite at 0: -80 dB full scale."""
+"""Mean square added before a root is taken, whose slope is infinite at 0: -80 dB full scale.
+
+Its own root is subtracted afterwards."""
 
 
 def root_mean_square(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
@@ -40,7 +42,8 @@ def root_mean_square(estimate: Stems, reference: Stems) -> Float[Tensor, ""]:
     clip. Loud errors count less than in :func:`mean_square`.
     """
     squares = (estimate - reference).square().mean((-2, -1))
-    return (squares + SMALLEST_SQUARE).sqrt().mean()
+    smallest = squares.new_tensor(SMALLEST_SQUARE)
+    return ((squares + smallest).sqrt() - smallest.sqrt()).mean()
 
 
 NOISE_FLOOR = 1e-5

@@ -109,6 +109,17 @@ def test_numbers_of_tensors(options: dict[str, Any], tensors: int) -> None:
         assert len(SCNet(**options).network.state_dict()) == tensors
 
 
+def test_masks_train_every_parameter() -> None:
+    """Property: the layers and the offset that only masks have get a gradient too."""
+    network = SCNet(**{**SMALL, "output": "mask"})
+    network(pattern(2, 2, 1600)).square().sum().backward()
+    without = {name for name, x in network.named_parameters() if x.grad is None or not x.grad.any()}
+    assert without == set()
+    in_blocks = {id(x) for block in network.blocks() for x in block.parameters()}
+    outside = {name for name, x in network.named_parameters() if id(x) not in in_blocks}
+    assert outside == {"network.pos_embed_f"}
+
+
 @pytest.mark.parametrize(
     ("options", "mistake"),
     [
