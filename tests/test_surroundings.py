@@ -59,6 +59,8 @@ ROWS = {
     "models info": Row(("tiny.safetensors",)),
     "models add": Row(("tiny.safetensors", "--name", "mine")),
     "models convert": Row(("guitar.pth", "--name", "guitar")),
+    "models pull": Row(("htdemucs",)),
+    "models path": Row(("spleeter_2stems",)),
     "models verify": Row(),
     "models remove": Row(("tiny",), needs_zoo=True),
     "train": Row(

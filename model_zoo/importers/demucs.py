@@ -26,7 +26,15 @@ from model_zoo.importers.family import (
     shape,
     stem_name,
 )
-from model_zoo.importers.statements import Names, chosen, combined, number, ratios, stated, whole
+from model_zoo.importers.statements import (
+    OptionNames,
+    chosen,
+    combined,
+    number,
+    ratios,
+    stated,
+    whole,
+)
 from model_zoo.option_names import option
 from model_zoo.parsing import shown
 from model_zoo.weight_checks import shapes_of
@@ -73,28 +81,28 @@ def output(cac: Any) -> str:
 
 
 COMMON = (
-    Names("audio_channels", "audio_channels", whole),
-    Names("channels", "channels", whole),
-    Names("nfft", "window_size", whole),
-    Names("depth", "depth", whole),
-    Names("dconv_mode", "dconv_mode", dconv_mode),
-    Names("dconv_depth", "dconv_depth", whole),
-    Names("samplerate", "sample_rate", whole),
+    OptionNames("audio_channels", "audio_channels", whole),
+    OptionNames("channels", "channels", whole),
+    OptionNames("nfft", "window_size", whole),
+    OptionNames("depth", "depth", whole),
+    OptionNames("dconv_mode", "dconv_mode", dconv_mode),
+    OptionNames("dconv_depth", "dconv_depth", whole),
+    OptionNames("samplerate", "sample_rate", whole),
 )
 TRANSFORMER = (
     *COMMON,
-    Names("bottom_channels", "bottom_channels", lambda value: whole(value) or None),
-    Names("t_layers", "t_layers", whole),
-    Names("t_heads", "t_heads", whole),
-    Names("t_dropout", "t_dropout", number),
+    OptionNames("bottom_channels", "bottom_channels", lambda value: whole(value) or None),
+    OptionNames("t_layers", "t_layers", whole),
+    OptionNames("t_heads", "t_heads", whole),
+    OptionNames("t_dropout", "t_dropout", number),
 )
 HYBRID = (
     *COMMON,
-    Names("cac", "output", output),
-    Names("hybrid_old", "hybrid_old", bool),
-    Names("multi_freqs", "multi_freqs", ratios),
-    Names("multi_freqs_depth", "multi_freqs_depth", whole),
-    Names("freq_emb", "freq_emb", number),
+    OptionNames("cac", "output", output),
+    OptionNames("hybrid_old", "hybrid_old", bool),
+    OptionNames("multi_freqs", "multi_freqs", ratios),
+    OptionNames("multi_freqs_depth", "multi_freqs_depth", whole),
+    OptionNames("freq_emb", "freq_emb", number),
 )
 """Arguments of both networks that are options here."""
 

@@ -1,4 +1,4 @@
-"""What importers of all families take and give: checkpoints, choices and networks.
+"""Checkpoints, choices and networks: the types that importers of all families share.
 
 Most options of a network can be read from the names and shapes of its tensors. What these do not
 tell is stated elsewhere: by a configuration file, in the checkpoint itself, or by the user.

@@ -25,28 +25,36 @@ from model_zoo.importers.family import (
     shape,
 )
 from model_zoo.importers.settings import CHUNK
-from model_zoo.importers.statements import Names, chosen, combined, required, stated, whole, wholes
+from model_zoo.importers.statements import (
+    OptionNames,
+    chosen,
+    combined,
+    required,
+    stated,
+    whole,
+    wholes,
+)
 from model_zoo.option_names import option
 from model_zoo.weight_checks import shapes_of
 
 MARKS = {"first_conv.weight", "final_conv.0.weight", "encoder_blocks.0.downscale.conv.2.weight"}
 
 NAMES = (
-    Names("audio.num_channels", "audio_channels", whole),
-    Names("audio.dim_f", "num_bins", whole),
-    Names("audio.n_fft", "window_size", whole),
-    Names("audio.hop_length", "hop_size", whole),
-    Names("audio.sample_rate", "sample_rate", whole),
-    Names("model.num_subbands", "num_subbands", whole),
-    Names("model.num_scales", "num_scales", whole),
-    Names("model.scale", "scale", wholes),
-    Names("model.num_blocks_per_scale", "num_blocks", whole),
-    Names("model.num_channels", "hidden_channels", whole),
-    Names("model.growth", "growth", whole),
-    Names("model.bottleneck_factor", "bottleneck_factor", whole),
-    Names("model.norm", "norm"),
-    Names("model.act", "activation"),
-    Names(CHUNK, "segment", whole),
+    OptionNames("audio.num_channels", "audio_channels", whole),
+    OptionNames("audio.dim_f", "num_bins", whole),
+    OptionNames("audio.n_fft", "window_size", whole),
+    OptionNames("audio.hop_length", "hop_size", whole),
+    OptionNames("audio.sample_rate", "sample_rate", whole),
+    OptionNames("model.num_subbands", "num_subbands", whole),
+    OptionNames("model.num_scales", "num_scales", whole),
+    OptionNames("model.scale", "scale", wholes),
+    OptionNames("model.num_blocks_per_scale", "num_blocks", whole),
+    OptionNames("model.num_channels", "hidden_channels", whole),
+    OptionNames("model.growth", "growth", whole),
+    OptionNames("model.bottleneck_factor", "bottleneck_factor", whole),
+    OptionNames("model.norm", "norm"),
+    OptionNames("model.act", "activation"),
+    OptionNames(CHUNK, "segment", whole),
 )
 """Options by their names in configuration files."""
 

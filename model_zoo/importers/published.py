@@ -1,4 +1,4 @@
-"""What the catalogue knows about published networks, in the words of importers."""
+"""Facts of the catalogue about published networks, in the words of importers."""
 
 from __future__ import annotations
 

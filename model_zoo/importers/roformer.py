@@ -35,7 +35,7 @@ from model_zoo.importers.family import (
 )
 from model_zoo.importers.settings import CHUNK
 from model_zoo.importers.statements import (
-    Names,
+    OptionNames,
     Statement,
     channels,
     chosen,
@@ -76,31 +76,31 @@ KNOWN = re.compile(
 """Names of the tensors of both architectures."""
 
 NAMES = (
-    Names("model.dim", "hidden_channels", whole),
-    Names("model.depth", "num_layers", whole),
-    Names("model.heads", "num_heads", whole),
-    Names("model.dim_head", "head_channels", whole),
-    Names("model.time_transformer_depth", "time_blocks", whole),
-    Names("model.freq_transformer_depth", "freq_blocks", whole),
-    Names("model.mlp_expansion_factor", "mask_expansion", whole),
-    Names("model.stereo", "audio_channels", channels),
-    Names("model.skip_connection", "skip_connection"),
-    Names("model.zero_dc", "zero_dc"),
-    Names("model.stft_n_fft", "window_size", whole),
-    Names("model.stft_hop_length", "hop_size", whole),
-    Names(CHUNK, "segment", whole),
+    OptionNames("model.dim", "hidden_channels", whole),
+    OptionNames("model.depth", "num_layers", whole),
+    OptionNames("model.heads", "num_heads", whole),
+    OptionNames("model.dim_head", "head_channels", whole),
+    OptionNames("model.time_transformer_depth", "time_blocks", whole),
+    OptionNames("model.freq_transformer_depth", "freq_blocks", whole),
+    OptionNames("model.mlp_expansion_factor", "mask_expansion", whole),
+    OptionNames("model.stereo", "audio_channels", channels),
+    OptionNames("model.skip_connection", "skip_connection"),
+    OptionNames("model.zero_dc", "zero_dc"),
+    OptionNames("model.stft_n_fft", "window_size", whole),
+    OptionNames("model.stft_hop_length", "hop_size", whole),
+    OptionNames(CHUNK, "segment", whole),
 )
 """Options by their names in configuration files; networks ignore ``audio.hop_length`` there."""
 
 MEL_NAMES = (
     *NAMES,
-    Names("model.num_bands", "num_bands", whole),
-    Names("model.mask_estimator_depth", "mask_layers", lambda depth: whole(depth) + 1),
+    OptionNames("model.num_bands", "num_bands", whole),
+    OptionNames("model.mask_estimator_depth", "mask_layers", lambda depth: whole(depth) + 1),
 )
 BS_NAMES = (
     *NAMES,
-    Names("model.freqs_per_bands", "bins_per_band", wholes),
-    Names("model.mask_estimator_depth", "mask_layers", whole),
+    OptionNames("model.freqs_per_bands", "bins_per_band", wholes),
+    OptionNames("model.mask_estimator_depth", "mask_layers", whole),
 )
 """The depth of mask estimators counts hidden layers in one network, linear ones in the other."""
 
@@ -244,10 +244,10 @@ def _mel(seen: dict[str, Any], widths: Sequence[int], choices: Choices) -> dict[
     return config
 
 
-def _stated(choices: Choices, names: Sequence[Names]) -> list[Statement]:
+def _stated(choices: Choices, names: Sequence[OptionNames]) -> list[Statement]:
     rates = ("model.sample_rate", "audio.sample_rate")
     rate = next((key for key in rates if key in choices.settings.values), rates[0])
-    names = (*names, Names(rate, "sample_rate", whole))
+    names = (*names, OptionNames(rate, "sample_rate", whole))
     return stated(choices.settings.values, names, option("config"))
 
 

@@ -27,7 +27,7 @@ from model_zoo.importers.family import (
 )
 from model_zoo.importers.settings import CHUNK
 from model_zoo.importers.statements import (
-    Names,
+    OptionNames,
     channels,
     chosen,
     combined,
@@ -63,23 +63,23 @@ def widths(dims: Any) -> tuple[int, ...]:
 
 
 NAMES = (
-    Names("model.audio_channels", "audio_channels", whole),
-    Names("model.stereo", "audio_channels", channels),
-    Names("model.dims", "widths", widths),
-    Names("model.nfft", "window_size", whole),
-    Names("model.win_size", "window_size", whole),
-    Names("model.hop_size", "hop_size", whole),
-    Names("model.normalized", "normalized"),
-    Names("model.band_SR", "band_ratios", ratios),
-    Names("model.band_stride", "band_strides", wholes),
-    Names("model.band_kernel", "band_kernels", wholes),
-    Names("model.conv_depths", "conv_depths", wholes),
-    Names("model.compress", "compress", whole),
-    Names("model.conv_kernel", "conv_kernel", whole),
-    Names("model.num_dplayer", "num_layers", whole),
-    Names("model.expand", "expand", whole),
-    Names("audio.sample_rate", "sample_rate", whole),
-    Names(CHUNK, "segment", whole),
+    OptionNames("model.audio_channels", "audio_channels", whole),
+    OptionNames("model.stereo", "audio_channels", channels),
+    OptionNames("model.dims", "widths", widths),
+    OptionNames("model.nfft", "window_size", whole),
+    OptionNames("model.win_size", "window_size", whole),
+    OptionNames("model.hop_size", "hop_size", whole),
+    OptionNames("model.normalized", "normalized"),
+    OptionNames("model.band_SR", "band_ratios", ratios),
+    OptionNames("model.band_stride", "band_strides", wholes),
+    OptionNames("model.band_kernel", "band_kernels", wholes),
+    OptionNames("model.conv_depths", "conv_depths", wholes),
+    OptionNames("model.compress", "compress", whole),
+    OptionNames("model.conv_kernel", "conv_kernel", whole),
+    OptionNames("model.num_dplayer", "num_layers", whole),
+    OptionNames("model.expand", "expand", whole),
+    OptionNames("audio.sample_rate", "sample_rate", whole),
+    OptionNames(CHUNK, "segment", whole),
 )
 """Options by their names in configuration files."""
 

@@ -33,7 +33,7 @@ class Statement(NamedTuple):
     source: str
 
 
-class Names(NamedTuple):
+class OptionNames(NamedTuple):
     """An option by its name in files of another program.
 
     Attributes:
@@ -104,7 +104,7 @@ def channels(stereo: Any) -> int:
     return 1 + stereo
 
 
-def stated(values: Mapping[str, Any], names: Iterable[Names], source: str) -> list[Statement]:
+def stated(values: Mapping[str, Any], names: Iterable[OptionNames], source: str) -> list[Statement]:
     """The options that a file states.
 
     Args:

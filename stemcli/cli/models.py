@@ -120,10 +120,7 @@ def unknown(name: str) -> UnknownNameError:
     "convert",
     epilog=examples(
         ("stem models convert Guitar.pth --name guitar", "then: stem separate --model guitar ..."),
-        ("stem models convert v.pth --name my-voice --stem vocals --residual band", "name stems"),
-        ("stem models convert pretrained_models/4stems --name spleeter_4stems", "from Spleeter"),
         ("stem models convert umxl/*.pth --name umxl", "from Open-Unmix, a file for each stem"),
-        ("stem models convert 955717e8-8726e21a.th --name htdemucs", "from Demucs"),
         ("stem models convert kim.ckpt --config kim.yaml --name kim", "a Roformer and its YAML"),
     ),
 )

@@ -31,9 +31,11 @@ def combine(values: NDArray[Any], how: str, weights: NDArray[np.float32]) -> NDA
         values: samples or bins, ``(member, ...)``.
         how: ``mean`` is weighted; ``median`` is that of real and imaginary parts; ``min`` and
             ``max`` take the value of the member with the smallest or largest magnitude.
-        weights: of each member; those with 0 do not take part.
+        weights: of each member; those with 0 do not take part. If none does, the stem is silent.
     """
     taking_part = np.flatnonzero(weights)
+    if not len(taking_part):
+        return np.zeros_like(values[0])
     values, weights = values[taking_part], weights[taking_part]
     if how == "mean":
         # Not tensordot, whose rounding depends on the number of frames.

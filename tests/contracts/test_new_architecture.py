@@ -113,7 +113,7 @@ SHAPES = "--jaxtyping-packages=model_zoo,plaything_file,tests.checked"
 def test_every_contract_holds_for_a_new_architecture(tmp_path: Path) -> None:
     (tmp_path / "plaything_file.py").write_text(FILE)
     (tmp_path / "plaything_row.py").write_text(ROW)
-    options = [*PLUGIN, SHAPES, "-vv", "-k", "plaything"]
+    options = [*PLUGIN, SHAPES, "-vv", "-k", "plaything", "-m", "slow or not slow"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *(str(CONTRACTS / file) for file in FILES)],
         cwd=ROOT,

@@ -156,7 +156,7 @@ BUNDLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a shape that does not fit its values": (partial(bundle, content=one([2])), ELSEWHERE),
     "10 GB that are not on the disk": (
         partial(bundle, content=one([25 * 10**8], 0, 10**10), size=10**10),
-        "not a checkpoint of Spleeter",
+        "holds no network that can be converted",
     ),
     "two tensors that share their bytes": (
         partial(bundle, content=index(SHARING[:2]), size=2**20),

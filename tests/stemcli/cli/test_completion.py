@@ -54,7 +54,9 @@ def complete(
 def test_commands(complete: Complete) -> None:
     assert complete("") == [name for name, entry in COMMANDS.items() if entry.is_listed]
     assert complete("mod") == ["models"]
-    assert complete("models", "") == ["list", "info", "verify", "add", "convert", "remove"]
+    assert complete("models", "") == [
+        "list", "info", "pull", "path", "verify", "add", "convert", "remove",
+    ]  # fmt: skip
     assert complete("eval", "s") == ["speed"]
     assert complete("help", "mod") == ["models"]
     assert complete("help", "eval", "s") == ["speed"]
