@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from model_zoo.catalogue.public import PublicModel, PublicOptions
+from model_zoo.catalogue.remote_file import RemoteFile
 from model_zoo.errors import CheckpointError, ConfigError, StemError
 from model_zoo.importers import convert, stand_ins
-from model_zoo.importers.convert import PublicNetwork, install_public
+from model_zoo.importers.convert import install_public
+from model_zoo.importers.published import PublicNetwork
 from model_zoo.importers.settings import read_settings
 from tests.model_zoo.importers.published import (
     FOUR,
@@ -236,19 +240,24 @@ def test_frames_and_names_in_yaml(tmp_path: Path) -> None:
 
 def test_a_published_network_is_installed_from_its_files(tmp_path: Path, zoo: Path) -> None:
     path, _, network = write(NETWORKS["bs"], tmp_path)
-    public = PublicNetwork(
+    public = PublicModel(
+        "mine",
         "bs_roformer",
+        (RemoteFile("https://host/net.ckpt", "0" * 64),),
         ("vocals",),
-        "instrumental",
-        options={"hop_size": 60, "segment": 2000, "zero_dc": True, "sample_rate": 16_000},
-        facts={"licence": "MIT", "authors": "A. Author", "overlap": 0.75},
+        residual="instrumental",
+        sample_rate=16_000,
+        options=PublicOptions(hop=60, chunk=2000, overlap=0.75),
+        licence="MIT",
+        authors="A. Author",
     )
-    card = install_public("mine", [path], public)
+    card = install_public(public, [path])
     assert (card.licence, card.authors, card.overlap) == ("MIT", "A. Author", 0.75)
     assert (card.outputs, card.grid) == (("vocals", "instrumental"), "msst")
     assert (card.parameters, card.sample_rate) == (network.parameter_count(), 16_000)
+    assert card.url == "https://host/net.ckpt"
     with pytest.raises(CheckpointError, match="holds a network bs_roformer instead of scnet"):
-        install_public("other", [path], public._replace(architecture="scnet"))
+        install_public(replace(public, name="other", architecture="scnet"), [path])
 
 
 def test_a_known_file_gets_its_card(
