@@ -155,18 +155,16 @@ NETWORKS = {
 }
 QUICK = {
     "melroformer",
-    "bs_roformer",
     "frame_transformer",
     "spectrogram_net_simple",
     "open_unmix",
     "spleeter",
     "htdemucs",
-    "scnet",
     "mdx23c",
     "tfswa_unet",
     "tfswa_resunet",
 }
-"""At least one architecture of every family; the others are marked slow."""
+"""Architectures of different kinds that learn quickly; the others are marked slow."""
 
 STEPS = 60
 ADVERSARIAL = ("melroformer", "melrnn", "melunet")
