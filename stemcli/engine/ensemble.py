@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -155,29 +156,10 @@ def assemble(
     _require_weights(weights, selection, chosen, stems)
     is_needed = np.any(weights[:, list(selection.picks)], axis=1)
     batch = options.batch_size or BATCHES[device.type]
-
-    def member(model: LoadedModel, stems: Sequence[str]) -> EnsembleMember:
-        separator = model.separator
-        precision = resolve_precision(options.precision, device, separator.needs_float32)
-        items = batch * max(1, STEREO // separator.channels)
-        network = ModelRunner(separator, device, precision, largest=items)
-        positions = {stem: index for index, stem in enumerate(model.outputs)}
-        plan = _plan(model, options)
-        return EnsembleMember(
-            model.name,
-            model.better,
-            network,
-            plan,
-            level=model.level,
-            residual=bool(model.residual),
-            adds_up=separator.adds_up,
-            picks=tuple(positions.get(stem, -1) for stem in stems),
-            precision=precision,
-        )
-
     needed = [model for index, model in enumerate(models) if is_needed[index]]
-    members = tuple(member(model, stems) for model in needed)
-    phase = member(phase_model, phase_model.outputs) if phase_model else None
+    put = partial(_member, options=options, device=device, batch=batch)
+    members = tuple(put(model, stems) for model in needed)
+    phase = put(phase_model, phase_model.outputs) if phase_model else None
     name = chosen.name or "+".join(model.name for model in models)
     return Ensemble(
         name,
@@ -191,13 +173,38 @@ def assemble(
     )
 
 
+def _member(
+    model: LoadedModel,
+    stems: Sequence[str],
+    *,
+    options: Options,
+    device: torch.device,
+    batch: int,
+) -> EnsembleMember:
+    """Put one model on a device and plan its chunks."""
+    separator = model.separator
+    precision = resolve_precision(options.precision, device, separator.needs_float32)
+    items = batch * max(1, STEREO // separator.channels)
+    positions = {stem: index for index, stem in enumerate(model.outputs)}
+    return EnsembleMember(
+        model.name,
+        model.better,
+        ModelRunner(separator, device, precision, largest=items),
+        _plan(model, options),
+        level=model.level,
+        residual=bool(model.residual),
+        adds_up=separator.adds_up,
+        picks=tuple(positions.get(stem, -1) for stem in stems),
+        precision=precision,
+    )
+
+
 def _weights(
     models: Sequence[LoadedModel], stems: Sequence[str], chosen: Members
 ) -> NDArray[np.float32]:
     """Weight of every model in every stem; 0 in stems that a model lacks."""
     gives = np.array([[stem in model.outputs for stem in stems] for model in models])
-    weights = np.array(chosen.weights or np.ones((len(models), 1)), np.float32) * gives
-    return weights
+    return np.array(chosen.weights or np.ones((len(models), 1)), np.float32) * gives
 
 
 def _require_weights(

@@ -266,17 +266,6 @@ class Options(Config):
         words = WORDS if names_flags() else PYTHON_WORDS
         return {**words, tuple[str, ...]: "a name or a list of names"}
 
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """Names of all networks that run: the models, and the phase model if there is one."""
-        return tuple(name for _, name in self.named_networks)
-
-    @property
-    def named_networks(self) -> tuple[tuple[str, str], ...]:
-        """The field that names each network, and the name."""
-        phase = (("phase_model", self.phase_model),) if self.phase_model else ()
-        return (*(("model", name) for name in self.model), *phase)
-
     def output_format(self) -> OutputFormat:
         """The encoding of the stems.
 
