@@ -39,6 +39,9 @@ NORM_GROUPS = 4
 EDGE_FRAMES = 2
 """Frames on each side of a spectrogram, centred outside of the waveform, that networks lack."""
 
+BLOCK = 2**20
+"""Features that the residual branches of a network that is not trained see at once."""
+
 TINY = 1e-5
 """Added to deviations, so that silence can be divided by its own."""
 
@@ -79,10 +82,18 @@ class HybridFourier(Fourier):
     def synthesize(
         self, spectra: Complex[Tensor, "batch stem channel freq frame"], length: int
     ) -> Stems:
-        """Waveforms of ``length`` samples; bins and frames that networks lack are 0."""
+        """Waveforms of ``length`` samples; bins and frames that networks lack are 0.
+
+        One stem after the other, which takes less memory.
+        """
+        return torch.stack([self._synthesize(stem, length) for stem in spectra.unbind(1)], 1)
+
+    def _synthesize(
+        self, spectrum: Complex[Tensor, "batch channel freq frame"], length: int
+    ) -> Wave:
         n_fft, hop = self.window.numel(), self.hop_length
-        padded = F.pad(spectra, (EDGE_FRAMES, EDGE_FRAMES, 0, 1))
-        whole = spectra.shape[-1] * hop
+        padded = F.pad(spectrum, (EDGE_FRAMES, EDGE_FRAMES, 0, 1))
+        whole = spectrum.shape[-1] * hop
         start = 0 if self.hybrid_old else self.edge
         waves = istft(padded, self.window, hop, whole + 2 * start)
         return waves[..., start : start + length] * n_fft**0.5
@@ -115,7 +126,7 @@ class Standardized(NamedTuple):
 
     def restore(self, values: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Give an output the mean and deviation that the input had."""
-        return values * self.deviation + self.mean
+        return torch.addcmul(self.mean, values, self.deviation)
 
 
 def standardize(x: Float[Tensor, "batch ..."]) -> Standardized:
@@ -308,6 +319,20 @@ def along_time(branches: nn.Module, x: Features) -> Features:
     """Run residual branches over time, for each bin on its own."""
     if x.ndim == 3 or isinstance(branches, nn.Identity):
         return branches(x)
+    if torch.is_grad_enabled():
+        return over_bins(branches, x)
+    bins = max(1, BLOCK // x[:, :, 0].numel())
+    below = torch.empty_like(x)
+    for start in range(0, x.shape[-2], bins):
+        block = slice(start, start + bins)
+        below[:, :, block] = over_bins(branches, x[:, :, block])
+    return below
+
+
+def over_bins(
+    branches: nn.Module, x: Float[Tensor, "batch feature freq frame"]
+) -> Float[Tensor, "batch feature freq frame"]:
+    """Run residual branches over the frames of each bin, all bins at once."""
     rows = branches(rearrange(x, "b c f t -> (b f) c t"))
     return rearrange(rows, "(b f) c t -> b c f t", f=x.shape[-2])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -119,3 +121,24 @@ def _on_cpu() -> Precision:
     if torch.cpu._is_avx512_bf16_supported():
         return Precision("bf16", "this CPU has AVX512_BF16")
     return Precision("fp32", "this CPU has neither AVX512_BF16 nor AMX")
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+"""Parameters of mallopt(3)."""
+
+_KEPT = 2**30
+"""Bytes that the allocator may keep; the largest tensor that uses them."""
+
+
+def keep_freed_memory() -> None:
+    """Have glibc use the memory of freed tensors again instead of returning it to Linux.
+
+    By default every tensor of more than 32 MiB gets new pages, which Linux fills with zeros: a
+    seventh of the time of ``htdemucs`` on a CPU. All threads share one arena, which took a tenth
+    less memory. Does nothing where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_ARENA_MAX, 1)

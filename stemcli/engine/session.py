@@ -26,7 +26,7 @@ from stemcli.engine.arguments import as_folder, as_jobs, check_handler, check_op
 from stemcli.engine.calls import Call, FileRequest, file_request, run_in_thread
 from stemcli.engine.chain import Networks
 from stemcli.engine.checks import check_request
-from stemcli.engine.device import resolve_device, spread
+from stemcli.engine.device import keep_freed_memory, resolve_device, spread
 from stemcli.engine.device_pool import DevicePool
 from stemcli.engine.events import (
     DownloadProgress,
@@ -395,4 +395,6 @@ class Session:
                 precision = member.precision
                 chosen = (str(device), precision.name, precision.reason)
                 call.emit(ModelLoaded(member.model, *chosen, member.better))
+        if device.type == "cpu":
+            keep_freed_memory()
         return [loaded[device] for device in devices]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -126,3 +130,25 @@ def test_only_matrix_products_use_the_reduced_precision(
         assert (values @ values).dtype == product
         spectrum = torch.stft(values, 4, window=torch.hann_window(4), return_complex=True)
         assert spectrum.real.dtype == transform
+
+
+PAGE_FAULTS = """
+import resource
+from stemcli.engine.device import keep_freed_memory
+import torch
+
+keep_freed_memory()
+for round in range(40):
+    if round == 30:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)  # 64 MiB
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these thresholds")
+def test_memory_of_freed_tensors_is_used_again() -> None:
+    """Law: 64 MiB of new memory are 16,384 pages of 4 KiB, each a fault; used memory has none."""
+    command = [sys.executable, "-c", PAGE_FAULTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 16_384
