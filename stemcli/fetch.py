@@ -9,12 +9,13 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from model_zoo.catalogue.transport import in_daemon_thread
 from model_zoo.errors import DecodeError, OutputError, StorageError, UsageError
 from stemcli.printable import is_web, shown_url
 from stemcli.process import POLL
@@ -97,7 +98,7 @@ def fetch(
         MissingExtraError: a package that the scheme needs is not installed.
     """
     download = Download()
-    result = _in_background(lambda: _fetch(url, target, download))
+    result = in_daemon_thread(lambda: _fetch(url, target, download))
     try:
         while not result.done():
             wait([result], POLL)
@@ -229,17 +230,3 @@ def _is_configured(url: str) -> bool:
     except ImportError:
         return False
     return bool(conf.get(url.partition(":")[0].lower()))
-
-
-def _in_background(work: Callable[[], str]) -> Future[str]:
-    """Run ``work`` in a thread that does not keep the process alive."""
-    result: Future[str] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:
-            result.set_exception(error)
-
-    threading.Thread(target=run, name="download", daemon=True).start()
-    return result

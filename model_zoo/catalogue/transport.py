@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import responses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 from model_zoo.errors import OutputError, StemError, first_line
@@ -25,6 +25,8 @@ from model_zoo.files import CACHE_VARIABLE, NO_ROOM, is_too_long
 
 if TYPE_CHECKING:
     from requests import Response
+
+T = TypeVar("T")
 
 MIRROR_VARIABLE = "STEM_MIRROR"
 """Environment variable with the address of a server that has the same files."""
@@ -192,7 +194,7 @@ def receive(address: str, part: PartialFile, sha256: str, report: Report) -> Non
         AddressError: the address does not give the rest.
         OutputError: the part cannot be written.
     """
-    transfer = _in_background(lambda: _transfer(address, part, sha256))
+    transfer = in_daemon_thread(lambda: _transfer(address, part, sha256))
     try:
         while not transfer.done():
             wait([transfer], POLL)
@@ -367,14 +369,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _in_background(work: Callable[[], None]) -> Future[None]:
+def in_daemon_thread(work: Callable[[], T]) -> Future[T]:
     """Run ``work`` in a thread that does not keep the process alive."""
-    result: Future[None] = Future()
+    result: Future[T] = Future()
 
     def run() -> None:
         try:
-            work()
-            result.set_result(None)
+            result.set_result(work())
         except BaseException as error:
             result.set_exception(error)
 
