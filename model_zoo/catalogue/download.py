@@ -211,7 +211,7 @@ def _fill(address: str, file: RemoteFile, path: Path, report: Report) -> None:
     most = _size(path)
     pauses: Iterator[float] = iter(())
     while not file.size or _size(path) < file.size:
-        part = PartialFile(path, file.size)
+        part = PartialFile(path, file.size, file.largest)
         try:
             return receive(address, part, file.sha256, report)
         except AddressError as failed:

@@ -99,10 +99,12 @@ def agree(model: PublicModel, accept_licence: bool, console: Console) -> None:
     """Show a licence that restricts the use of the weights, and ask for consent once.
 
     Raises:
-        UsageError: the user does not accept it, or cannot be asked.
+        UsageError: the network cannot be built, or the user does not accept the licence or cannot
+            be asked.
     """
-    from model_zoo.catalogue.pull import needs_consent, require_consent, statement
+    from model_zoo.catalogue.pull import needs_consent, require_consent, require_usable, statement
 
+    require_usable(model)
     if needs_consent(model) and accept_licence:
         console.line(f"{statement(model)}.")
     require_consent(model, accept_licence=accept_licence, ask=ask if can_ask() else None)
