@@ -134,6 +134,12 @@ def held(files: Iterable[RemoteFile], report: Report) -> Iterator[None]:
         yield
 
 
+def cached(file: RemoteFile) -> list[Path]:
+    """What the cache has of a file: all of it, or what has arrived."""
+    path = cached_path(file)
+    return [each for each in (path, _part(path)) if each.is_file()]
+
+
 def discard(file: RemoteFile) -> None:
     """Remove a file from the cache, and what has arrived of it.
 

@@ -23,6 +23,7 @@ from tests.stemcli.cli.results import error_line, errors
 from tests.stemcli.cli.schema import validate_lines
 
 IMPORTERS = import_module("model_zoo.importers.convert")
+PULLED = import_module("model_zoo.catalogue.pulled")
 Catalogue = dict[str, FakePublic]
 
 
@@ -112,6 +113,41 @@ def test_an_unknown_name_is_found_before_anything_is_fetched(
     assert hub.requests == []
 
 
+def test_a_network_that_cannot_be_built_is_refused_before_anything_is_fetched(
+    catalogue: Catalogue, run_stem: RunStem, hub: Hub
+) -> None:
+    """Also before its licence is shown, and for all models of the command."""
+    catalogue["dear"] = replace(catalogue["dear"], refusal="dear cannot be built yet")
+    line = error_line(run_stem("models", "pull", "one", "dear", "--accept-licence"), 2)
+    assert line == "Error: dear cannot be built yet. See: stem models list --all"
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("htdemuc", "did you mean 'htdemucs'? Try: stem models pull htdemucs"),
+        ("kim", "did you mean one of mel_band_roformer_kim, mel_band_roformer_unwa_kim_ft, "),
+        ("gaboxfv", "did you mean one of mel_band_roformer_gabox_inst_gaboxfv3, "),
+        ("umxl", "Download all from zenodo.org/records/5069601, then run: stem models convert "),
+        ("uvr-mdx-net-inst", "weights of MDX-Net cannot be used yet."),
+        ("melroformer", "it is in your zoo, and not a model of the catalogue."),
+        ("xyzzy", "there is no public model of this name. See: stem models list --all"),
+    ],
+)
+def test_a_name_that_the_catalogue_lacks(typed: str, expected: str, run_stem: RunStem) -> None:
+    line = error_line(run_stem("models", "pull", typed), 2)
+    assert line.startswith(f"Error: Unknown model {typed!r}: ")
+    assert expected in line
+
+
+def test_a_preset_stands_for_its_models() -> None:
+    """By hand, from demucs' htdemucs_ft: drums, bass, other, vocals; one that is named twice."""
+    found = models_pull.find_models(["htdemucs_ft", "htdemucs_ft_bass"])
+    stems = ("drums", "bass", "other", "vocals")
+    assert [model.name for model in found] == [f"htdemucs_ft_{stem}" for stem in stems]
+
+
 TERMS = (
     "The weights of dear by Ada may not be used commercially (licence: CC BY-NC 4.0, according"
     " to its authors)"
@@ -177,6 +213,47 @@ def test_a_bug_of_an_importer_is_no_half_model(
     assert line == "Error: net.bin has no layout that is known. Choose another model"
     assert card_names() == before
     assert cached_path(catalogue["one"].files[0]).read_bytes() == CONTENT
+
+
+def test_what_is_kept_is_removed_with_the_model(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PULLED, "find_public", catalogue.get)
+    run_stem("models", "pull", "one", "--keep")
+    kept, weights = cached_path(catalogue["one"].files[0]), card_path("one")
+    result = run_stem("models", "remove", "one", "--json")
+    (document,) = validate_lines(result.stdout, "models_remove")
+    removed = [Path(path) for path in document["removed"]]
+    assert {*removed} == {weights, weights.with_suffix(".safetensors"), kept}
+    assert not any(path.exists() for path in removed)
+    line = error_line(run_stem("models", "remove", "one"), 2)
+    assert line == (
+        "Error: Unknown model 'one': it is not installed, and no download of it is left. See:"
+        " stem models list"
+    )
+
+
+def test_what_has_arrived_of_a_download_is_removed(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: the hidden file beside the place of the download, of a model that is not there."""
+    monkeypatch.setattr(PULLED, "find_public", catalogue.get)
+    place = cached_path(catalogue["one"].files[0])
+    part = place.with_name(f".{place.name}.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT[:1000])
+    assert run_stem("models", "remove", "one").stderr == f"Removed {part}\n"
+    assert not part.exists()
+
+
+def test_a_download_of_another_model_is_kept(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``ONE`` is another spelling of a model that is installed, and not the name of one."""
+    monkeypatch.setattr(PULLED, "find_public", lambda name: catalogue.get(name.lower()))
+    run_stem("models", "pull", "one", "--keep")
+    assert run_stem("models", "remove", "ONE").exit_code == 2
+    assert cached_path(catalogue["one"].files[0]).exists()
 
 
 def test_the_path_of_a_bundled_model(run_stem: RunStem) -> None:
