@@ -62,7 +62,10 @@ class ModelName(click.types.StringParamType):
         return split_list(rv)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-        """Propose models of this role, installed ones first; else the shell lists files."""
+        """Propose models of this role; where none fits, the shell lists files.
+
+        Public models that are not installed are proposed once a part of a name is typed.
+        """
         from model_zoo.catalogue.cards import is_installed
         from model_zoo.registry import role
 
@@ -71,7 +74,7 @@ class ModelName(click.types.StringParamType):
             for name, card in all_cards().items()
             if self.role in (None, role(card.architecture)) and is_installed(card)
         ]
-        public = usable_models() if self.role == "stems" else []
+        public = usable_models() if self.role == "stems" and incomplete else []
         names = dict.fromkeys((*installed, *public))
         return beginning_with(incomplete, names) or files(ctx, param, incomplete)
 
