@@ -11,7 +11,7 @@ import click
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards
-from model_zoo.catalogue.public import find_public, public_models
+from model_zoo.catalogue.public import public_models
 from model_zoo.catalogue.unknown import how_to_fetch, not_usable, see_list, unknown_model
 from model_zoo.errors import NoModelError, UnknownNameError, nearest
 from model_zoo.shell import quoted
@@ -292,6 +292,8 @@ def with_origin(found: State) -> State:
 
 def made_from(found: State) -> str:
     """Say whether the weights were made from the files of the catalogue; empty if it has none."""
+    from model_zoo.catalogue.public import find_public
+
     if found.published_as:
         return f"made from the published {found.published_as}, "
     return "not made from the published files, " if find_public(found.name) else ""

@@ -104,6 +104,21 @@ def test_a_variant_that_is_refused_by_name_is_refused_by_its_file(
     assert not zoo.exists()
 
 
+def test_the_yaml_file_is_fetched_where_nothing_else_tells_the_hop() -> None:
+    """By hand: the hop of SCNet is usual, that of a RoFormer is stated or in the file."""
+    model = MODELS["bs_roformer_unwa_leap_vocals"]
+    names = [file.name for file in model.downloads]
+    assert names == ["bs_roformer_leap_voc.ckpt", "bs_leap_voc_conf.yaml"]
+    assert model.downloads[1] == model.settings_file
+    for other in (
+        replace(model, architecture="scnet"),
+        replace(model, options=replace(model.options, hop=441)),
+        replace(model, config_sha256=""),
+    ):
+        assert other.settings_file is None
+        assert other.downloads == model.files
+
+
 def test_every_entry_tells_what_tensors_do_not() -> None:
     for model in USABLE:
         if model.architecture in {*ROFORMERS, "mdx23c"}:

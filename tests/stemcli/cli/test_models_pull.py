@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -10,14 +11,17 @@ from pathlib import Path
 import click
 import pytest
 
-from model_zoo.catalogue.cards import card_names, card_path, find, is_known
+from model_zoo.catalogue.cards import Card, card_names, card_path, find, is_known
 from model_zoo.catalogue.download import cached_path
+from model_zoo.catalogue.install import install
+from model_zoo.catalogue.public import public_models
 from model_zoo.errors import StemError
 from model_zoo.files import sha256
 from stemcli.cli import models_pull
 from tests.model_zoo.catalogue import hub as server
 from tests.model_zoo.catalogue.hub import CONTENT, Hub, status, whole
 from tests.model_zoo.catalogue.public_models import FakePublic, install_small
+from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.results import error_line, errors
 from tests.stemcli.cli.schema import validate_lines
@@ -267,3 +271,29 @@ def test_the_path_of_a_model_that_is_not_there(catalogue: Catalogue, run_stem: R
     card_path("one").with_suffix(".safetensors").unlink()
     line = error_line(run_stem("models", "path", "one"), 2)
     assert line == "Error: The weights of one are not installed. See: stem models verify"
+
+
+def test_verify_names_the_public_network(tmp_path: Path, run_stem: RunStem) -> None:
+    """By hand: the metadata name the SHA-256 of the catalogue's file, or another."""
+    digest = public_models()["htdemucs"].files[0].sha256
+    card = Card("htdemucs", "melrnn", stems=("vocals",), residual="band")
+    path = tmp_path / ".zoo/htdemucs.safetensors"
+    for source, said, name in (
+        (digest, "made from the published htdemucs, ", "htdemucs"),
+        ("0" * 64, "not made from the published files, ", ""),
+    ):
+        install(small_network(), card, {"source_sha256": source}, overwrite=True)
+        assert run_stem("models", "verify", "htdemucs").stdout == (
+            f"htdemucs: undamaged, {said}{path}\n"
+        )
+        (state,) = json.loads(run_stem("models", "verify", "htdemucs", "--json").stdout)
+        assert state["published_as"] == name
+    path.unlink()
+    line = error_line(run_stem("models", "verify", "htdemucs"), 1)
+    assert line.endswith("Try: stem models remove htdemucs, then: stem models pull htdemucs")
+
+
+def test_another_spelling_of_an_installed_model(run_stem: RunStem) -> None:
+    install(small_network(), Card("htdemucs", "melrnn", stems=("vocals",), residual="band"))
+    line = error_line(run_stem("models", "verify", "955717e8"), 2)
+    assert line.startswith("Error: Unknown model '955717e8': it is installed as 'htdemucs'.")
