@@ -17,9 +17,13 @@ import torch
 
 from model_zoo import weights
 from model_zoo.catalogue.public import BUILT_VARIANTS, PublicModel, public_models
-from model_zoo.errors import CheckpointError
+from model_zoo.catalogue.pull import pull
+from model_zoo.catalogue.remote_file import RemoteFile
+from model_zoo.errors import CheckpointError, ChecksumError
+from model_zoo.files import sha256
 from model_zoo.importers.archive import unpacked
 from model_zoo.importers.convert import install_public
+from tests.model_zoo.catalogue.hub import of, serve
 from tests.model_zoo.importers.entries import (
     VARIANTS,
     YAML_CHUNK,
@@ -67,6 +71,32 @@ def test_the_overlap_of_a_needed_yaml_file_is_taken(tmp_path: Path, zoo: Path) -
     """By hand: ``num_overlap`` 4 is an overlap of three quarters."""
     model = next(model for model in USABLE if model.settings_file)
     assert install_public(model, write_entry(model, tmp_path)).overlap == 0.75
+
+
+def test_weights_and_yaml_file_are_pulled_together(
+    tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A local server has both; the YAML file is checked by its SHA-256, too, and not kept."""
+    monkeypatch.setenv("STEM_CACHE", str(tmp_path / "cache"))
+    model = MODELS["bs_roformer_unwa_leap_vocals"]
+    weights_file, settings = write_entry(model, tmp_path)
+    with serve() as hub:
+        address = hub.add(f"/{settings.name}", of(settings.read_bytes()))
+        file = hub.add(f"/{weights_file.name}", of(weights_file.read_bytes()))
+        model = replace(
+            model,
+            files=(RemoteFile(file, sha256(weights_file)),),
+            is_pinned=True,
+            config_url=address,
+            config_sha256="0" * 64,
+        )
+        with pytest.raises(ChecksumError, match=r"bs_leap_voc_conf\.yaml cannot be downloaded"):
+            pull(model, install=install_public)
+        assert not (zoo / f"{model.name}.toml").exists()
+        model = replace(model, config_sha256=sha256(settings))
+        assert pull(model, install=install_public).overlap == 0.75
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert {path.suffix for path in left} == {".lock"}
 
 
 REFUSED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
