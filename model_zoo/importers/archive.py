@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -49,7 +50,7 @@ def _unpack(path: Path, folder: Path) -> None:
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
-                left -= member.size
+                left -= max(member.size, 0) + tarfile.BLOCKSIZE
                 name = PurePosixPath(member.name)
                 if left < 0:
                     raise CheckpointError(
@@ -59,7 +60,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 if content and any(map(name.match, PARTS)):
                     with (folder / name.name).open("wb") as written:
                         shutil.copyfileobj(content, written)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise CheckpointError(f"{path} cannot be unpacked ({error}). Download it again") from error
     if not any(folder.glob("*.index")):
         raise CheckpointError(

@@ -5,6 +5,8 @@ Reference: what each entry states, against the card and the weights that are wri
 
 from __future__ import annotations
 
+import gzip
+import random
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -197,10 +199,29 @@ def test_a_damaged_archive(content: bytes, tmp_path: Path) -> None:
         pytest.fail("it was unpacked")
 
 
+def test_archives_with_wrong_bytes(tmp_path: Path) -> None:
+    """Bytes by a seed, in the compressed file and in what it holds; an error is a sentence."""
+    draw, path = random.Random(1), archive(tmp_path, "model.index", content=b"0" * 600)
+    whole = path.read_bytes()
+    refused = 0
+    for number in range(400):
+        content = bytearray(whole if number % 2 else gzip.decompress(whole)[:2048])
+        for _ in range(draw.randint(1, 8)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        path.write_bytes(bytes(content) if number % 2 else gzip.compress(content))
+        try:
+            with unpacked(path) as folder:
+                assert [*folder.glob("*.index")]
+        except CheckpointError:
+            refused += 1
+    assert refused > 100
+
+
 def test_an_archive_that_would_fill_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_zoo.importers.archive.LARGEST", 10)
-    path = archive(tmp_path, "model.index", content=b"0123456789A")
-    with pytest.raises(CheckpointError, match="more than 10 bytes"), unpacked(path):
+    """By hand: the second of two files of 100 bytes, each behind a header of 512."""
+    monkeypatch.setattr("model_zoo.importers.archive.LARGEST", 1223)
+    path = archive(tmp_path, "model.index", "more", content=b"x" * 100)
+    with pytest.raises(CheckpointError, match="more than 1,223 bytes"), unpacked(path):
         pytest.fail("it was unpacked")
