@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo import parsing
+from model_zoo.catalogue.public import find_public
 from model_zoo.catalogue.scores import CardScore
 from model_zoo.catalogue.unknown import unknown_model
 from model_zoo.config import Config
@@ -264,11 +265,20 @@ def name_mistake(name: str) -> str:
 
 @dataclass(frozen=True)
 class State:
-    """State of one model: path of its weights, or the problem with them in one sentence."""
+    """State of one model.
+
+    Attributes:
+        name: its name.
+        path: path of its weights; empty if there is a problem with them.
+        problem: the problem in one sentence.
+        published_as: the public network from whose files the weights were made, as their SHA-256
+            shows; empty if they were not.
+    """
 
     name: str
     path: str
     problem: str
+    published_as: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; ``ok`` is true without a problem."""
@@ -332,8 +342,7 @@ def verify(card: Card) -> Path:
     path = card_path(card.name).with_name(card.file or card.name + SUFFIX)
     if not path.is_file():
         raise CheckpointError(
-            f"The weights of {card.name!r} are not at {path}. "
-            f"Try: {convert_command('CHECKPOINT', card.name)}"
+            f"The weights of {card.name!r} are not at {path}. {_how_to_repair(card.name)}"
         )
     size = path.stat().st_size
     if size != card.size:
@@ -341,6 +350,12 @@ def verify(card: Card) -> Path:
     if sha256(path) != card.sha256:
         raise _changed(card, path, "another SHA-256")
     return path
+
+
+def _how_to_repair(name: str) -> str:
+    if find_public(name):
+        return f"Try: stem models remove {name}, then: stem models pull {name}"
+    return f"Try: {convert_command('CHECKPOINT', name)}"
 
 
 def _changed(card: Card, path: Path, how: str) -> ChecksumError:

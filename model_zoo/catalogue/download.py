@@ -134,6 +134,12 @@ def held(files: Iterable[RemoteFile], report: Report) -> Iterator[None]:
         yield
 
 
+def cached(file: RemoteFile) -> list[Path]:
+    """What the cache has of a file: all of it, or what has arrived."""
+    path = cached_path(file)
+    return [each for each in (path, _part(path)) if each.is_file()]
+
+
 def discard(file: RemoteFile) -> None:
     """Remove a file from the cache, and what has arrived of it.
 
@@ -211,7 +217,7 @@ def _fill(address: str, file: RemoteFile, path: Path, report: Report) -> None:
     most = _size(path)
     pauses: Iterator[float] = iter(())
     while not file.size or _size(path) < file.size:
-        part = PartialFile(path, file.size)
+        part = PartialFile(path, file.size, file.largest)
         try:
             return receive(address, part, file.sha256, report)
         except AddressError as failed:

@@ -44,8 +44,14 @@ DATASETS = (
 """Data of published scores. Most networks have scores of the first; songs of the last may be among
 those that a network was trained on."""
 
-BUILT_VARIANTS = frozenset({""})
+BUILT_VARIANTS = frozenset({"", "amplitude spectrogram", "masked"})
 """Variants of architectures that can be built here; the empty one is the plain architecture."""
+
+HOP_IN_SETTINGS = frozenset({"bs_roformer", "mel_band_roformer", "mdx23c"})
+"""Architectures whose hop no tensor tells."""
+
+LARGEST_SETTINGS = 2**20
+"""Most bytes of an authors' YAML file; those that are published have about 2,000."""
 
 HUB = "huggingface.co"
 PINNED = re.compile(r"/[^/]+/[^/]+/resolve/[0-9a-f]{40}/.+")
@@ -63,6 +69,10 @@ class PublicOptions(Config):
         overlap: overlap of chunks as a fraction of a chunk; None if not stated.
         channels: channels that the network takes at once.
         target: the one stem of several that the weights were trained for.
+        band_ratios: shares of SCNet's bands; empty if not stated.
+        skip_connection: whether the layers of a RoFormer have skip connections.
+        zero_dc: whether a RoFormer removes 0 Hz; None as its authors' training program does.
+        normalize: whether songs are brought to mean 0 and standard deviation 1.
     """
 
     n_fft: int = 0
@@ -71,6 +81,10 @@ class PublicOptions(Config):
     overlap: float | None = None
     channels: int = 2
     target: str = ""
+    band_ratios: tuple[float, ...] = ()
+    skip_connection: bool = False
+    zero_dc: bool | None = None
+    normalize: bool = False
 
     def mistakes(self) -> list[str]:
         """Refuse lengths below zero, and an overlap with which chunks do not advance."""
@@ -146,8 +160,20 @@ class PublicModel(Config):
         return (*self.stems, self.residual) if self.residual else self.stems
 
     @property
+    def settings_file(self) -> RemoteFile | None:
+        """The authors' YAML file if the network cannot be built without it; else None."""
+        if self.architecture not in HOP_IN_SETTINGS or self.options.hop or not self.config_sha256:
+            return None
+        return RemoteFile(self.config_url, self.config_sha256, largest=LARGEST_SETTINGS)
+
+    @property
+    def downloads(self) -> tuple[RemoteFile, ...]:
+        """All files to fetch: those with the weights, then the YAML file if it is needed."""
+        return (*self.files, self.settings_file) if self.settings_file else self.files
+
+    @property
     def size(self) -> int:
-        """Bytes to fetch; 0 if the size of a file is not known."""
+        """Bytes of the weights to fetch; 0 if the size of a file is not known."""
         sizes = [file.size for file in self.files]
         return sum(sizes) if all(sizes) else 0
 

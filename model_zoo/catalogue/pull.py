@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from model_zoo.catalogue.cards import HOME_VARIABLE, Card, find, is_installed, is_known, zoo_home
 from model_zoo.catalogue.download import discard, download, held
 from model_zoo.catalogue.remote_file import RemoteFile
+from model_zoo.catalogue.unknown import see_list
 from model_zoo.errors import OutputError, UsageError
 from model_zoo.files import staged
 from model_zoo.option_names import shell_or_python
@@ -36,8 +37,12 @@ class Pullable(Protocol):
         """Name for ``--model``."""
 
     @property
-    def files(self) -> tuple[RemoteFile, ...]:
+    def downloads(self) -> tuple[RemoteFile, ...]:
         """Files of the model, in the order that its importer expects."""
+
+    @property
+    def refusal(self) -> str:
+        """Why the model cannot be used, without a full stop; empty if it can."""
 
     @property
     def licence(self) -> str:
@@ -88,22 +93,34 @@ def pull(
         The card of the installed model.
 
     Raises:
-        UsageError: the licence was not accepted, or a card without weights has the name.
+        UsageError: the network cannot be built, the licence was not accepted, or a card without
+            weights has the name.
         StorageError: the files cannot be downloaded.
         ChecksumError: the addresses have other files.
         OutputError: the zoo or the cache cannot be written.
     """
+    require_usable(model)
     require_consent(model, accept_licence=accept_licence, ask=ask)
     _require_zoo()
-    reports = [_report(model, number, on_progress) for number in range(len(model.files))]
-    with held(model.files, reports[0]):
+    reports = [_report(model, number, on_progress) for number in range(len(model.downloads))]
+    with held(model.downloads, reports[0]):
         if is_known(model.name):
             return _installed(model.name)
-        files = [*zip(model.files, reports, strict=True)]
+        files = [*zip(model.downloads, reports, strict=True)]
         card = install(model, [download(file, on_progress=report) for file, report in files])
-        for file in () if keep else model.files:
+        for file in () if keep else model.downloads:
             discard(file)
     return card
+
+
+def require_usable(model: Pullable) -> None:
+    """Refuse a public model whose network cannot be built, before anything is asked or fetched.
+
+    Raises:
+        UsageError: the message says why.
+    """
+    if model.refusal and not is_known(model.name):
+        raise UsageError(f"{model.refusal}. See: {see_list()}")
 
 
 def statement(model: Pullable) -> str:
@@ -187,6 +204,6 @@ def _installed(name: str) -> Card:
 
 def _report(model: Pullable, number: int, report: Report | None) -> Callable[..., object]:
     """Report for one file of a model, labelled with its place if there are several."""
-    count = len(model.files)
+    count = len(model.downloads)
     label = f"{model.name} {number + 1}/{count}" if count > 1 else model.name
     return partial(report, label) if report else lambda done, total: None

@@ -21,12 +21,14 @@ class RemoteFile(Config):
         sha256: SHA-256 of the content, in lower-case hexadecimal.
         size: size in bytes; 0 if it is not known.
         mirrors: more addresses of the same content, in the order in which they are tried.
+        largest: most bytes that are accepted if the size is not known; 0 for the usual limit.
     """
 
     url: str
     sha256: str
     size: int = 0
     mirrors: tuple[str, ...] = ()
+    largest: int = 0
 
     @property
     def name(self) -> str:
@@ -47,6 +49,8 @@ class RemoteFile(Config):
         ]
         if not SHA256.fullmatch(self.sha256):
             wrong.append("sha256 must be 64 hexadecimal digits")
-        if self.size < 0:
-            wrong.append(f"size must not be negative, found {self.size}")
+        sizes = {"size": self.size, "largest": self.largest}
+        wrong += [
+            f"{key} must not be negative, found {size}" for key, size in sizes.items() if size < 0
+        ]
         return wrong

@@ -101,6 +101,7 @@ class PartialFile:
     Args:
         path: the part, which may exist.
         size: size of the whole file in bytes; 0 if it is unknown.
+        largest: most bytes that are accepted if the size is unknown; 0 for :data:`LARGEST`.
 
     Attributes:
         size: bytes that have arrived.
@@ -110,8 +111,8 @@ class PartialFile:
         OutputError: the part cannot be written.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
-        self.path, self.expected = path, size
+    def __init__(self, path: Path, size: int, largest: int = 0) -> None:
+        self.path, self.expected, self._largest = path, size, largest or LARGEST
         self._lock = threading.Lock()
         self._moved = time.monotonic()
         with explain_writing(path):
@@ -136,8 +137,9 @@ class PartialFile:
             OutputError: the block cannot be written.
         """
         with self._lock, explain_writing(self.path):
-            if self.size + len(block) > (self.expected or LARGEST):
-                raise WrongContentError(f"sends more than {self.expected or LARGEST:,} bytes")
+            most = self.expected or self._largest
+            if self.size + len(block) > most:
+                raise WrongContentError(f"sends more than {most:,} bytes")
             rest = memoryview(block)
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -162,6 +164,10 @@ class PartialFile:
         """
         if self.expected and total != self.expected:
             raise AddressError(f"has a file of {total:,} bytes instead of {self.expected:,}")
+        if total > self._largest and not self.expected:
+            raise AddressError(
+                f"has a file of {total:,} bytes instead of {self._largest:,} at most"
+            )
         self.expected = total
 
     def require_complete(self) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from model_zoo.catalogue.public import find_preset, find_public, presets, public_models
+from model_zoo.catalogue.public import find_preset, find_public, plain, presets, public_models
 from model_zoo.errors import LONGEST_NAME, UnknownNameError, nearest
 from model_zoo.option_names import shell_or_python
 
@@ -20,8 +20,19 @@ FAMILIES = {
 }
 """Names of public models whose networks do not exist here, as a pattern, and what they are."""
 
-WITHOUT_CHECKSUM = r"umxl|umx|umxse|open-?unmix"
-"""Names of public models whose files can be converted, but are not in the catalogue."""
+WITHOUT_CHECKSUM = {
+    r"open[-_]?unmix|umx[-_]?l": ("umxl", "5069601"),
+    r"umx": ("umx", "3370486"),
+    r"umx[-_]?se": ("umxse", "3786908"),
+}
+"""Models of Open-Unmix of whose SHA-256 only the first eight digits are published, in the names of
+the files: as a pattern, with their name and their record at Zenodo."""
+
+MOST_SHOWN = 5
+"""Most names that a message lists."""
+
+SHORTEST_PART = 3
+"""Characters of the shortest part by which names are listed."""
 
 
 def unknown_model(name: str, known: Collection[str]) -> UnknownNameError:
@@ -32,8 +43,8 @@ def unknown_model(name: str, known: Collection[str]) -> UnknownNameError:
         known: names of the installed models.
     """
     near = nearest(name, [*known, *public_models(), *presets()])
-    if near in known and _squashed(near or "") == _squashed(name):
-        return UnknownNameError("model", name, known, hint=SEE_INSTALLED)
+    if instead := _spelled_otherwise(name, known, near or ""):
+        return UnknownNameError("model", name, known, SEE_INSTALLED, instead)
     if way := how_to_fetch(name, known):
         return UnknownNameError("model", name, known, instead=f"it is not installed. {way}")
     if reason := not_usable(name):
@@ -44,8 +55,40 @@ def unknown_model(name: str, known: Collection[str]) -> UnknownNameError:
     if near:
         instead = f"did you mean {near!r}? {how_to_fetch(near, known)}"
         return UnknownNameError("model", name, known, instead=instead)
-    instead = f"it is not installed. Installed: {', '.join(sorted(known))}. {_how_to_add()}."
+    instead = _with_part(name, [*known, *public_models()]) or (
+        f"it is not installed. Installed: {', '.join(sorted(known))}. {_how_to_add()}."
+    )
     return UnknownNameError("model", name, known, see_list(), instead)
+
+
+def _spelled_otherwise(name: str, known: Collection[str], near: str) -> str:
+    """The name of an installed model that a user spells in another way; empty if there is none."""
+    if near in known and _squashed(near) == _squashed(name):
+        return f"did you mean {near!r}?"
+    model = find_public(name[:LONGEST_NAME])
+    return f"it is installed as {model.name!r}." if model and model.name in known else ""
+
+
+def unknown_public(name: str, installed: Collection[str]) -> UnknownNameError:
+    """The error for a model that the catalogue does not have, and thus cannot be fetched.
+
+    Args:
+        name: the name that the user gave.
+        installed: names of the installed models.
+    """
+    near = nearest(name, [*public_models(), *presets()])
+    if name in installed:
+        instead = "it is in your zoo, and not a model of the catalogue."
+    elif way := how_to_fetch(name, installed):
+        return UnknownNameError("model", name, (), instead=way)
+    elif reason := not_usable(name):
+        instead = f"{reason}."
+    elif near:
+        instead = f"did you mean {near!r}? {how_to_fetch(near, installed)}"
+        return UnknownNameError("model", name, (), instead=instead)
+    else:
+        instead = _with_part(name, public_models()) or "there is no public model of this name."
+    return UnknownNameError("model", name, (), see_list(), instead)
 
 
 def how_to_fetch(name: str, installed: Collection[str] = ()) -> str:
@@ -62,15 +105,19 @@ def how_to_fetch(name: str, installed: Collection[str] = ()) -> str:
         missing = [member for member in preset.members if member not in installed]
         pull = f" Try: stem models pull {' '.join(missing)}" if missing else ""
         return f"{preset.name} is a preset of {', '.join(preset.members)}.{pull}"
-    if re.fullmatch(WITHOUT_CHECKSUM, name.casefold()):
-        own = re.sub(r"[^a-z]", "", name.casefold())
-        call = f"model_zoo.importers.convert(FILES, name={own!r})"
-        convert = shell_or_python(f"stem models convert FILE... --name {own}", call)
-        return (
-            "Its authors state only parts of the checksums of its files. Download them yourself, "
-            f"then run: {convert}"
-        )
-    return ""
+    return next(_by_hand(name.casefold()), "")
+
+
+def _by_hand(name: str) -> Iterator[str]:
+    """How to get a model whose checksums nobody states completely."""
+    for rule, (own, record) in WITHOUT_CHECKSUM.items():
+        if re.fullmatch(rule, name):
+            call = f"model_zoo.importers.convert(FILES, name={own!r})"
+            convert = shell_or_python(f"stem models convert FILE... --name {own}", call)
+            yield (
+                "Only parts of the checksums of its files are published, so it is not fetched. "
+                f"Download all from zenodo.org/records/{record}, then run: {convert}"
+            )
 
 
 def see_list() -> str:
@@ -119,6 +166,16 @@ def _public_stem(name: str) -> str:
 def _how_to_add() -> str:
     convert = shell_or_python("stem models convert", "model_zoo.importers.convert")
     return f"Add others with {convert}, stem models add or stem train"
+
+
+def _with_part(name: str, names: Collection[str]) -> str:
+    """The names that a name is a part of, in words; empty if there are none."""
+    part = plain(name[:LONGEST_NAME])
+    found = sorted(each for each in dict.fromkeys(names) if part in each)
+    if len(part) < SHORTEST_PART or not found:
+        return ""
+    more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+    return f"did you mean one of {', '.join(found[:MOST_SHOWN])}{more}?"
 
 
 def _squashed(name: str) -> str:

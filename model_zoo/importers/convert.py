@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from model_zoo.importers import (
     spleeter,
     tensorflow,
 )
+from model_zoo.importers.archive import unpacked
 from model_zoo.importers.family import Checkpoint, Choices, Family, ForeignNetwork
 from model_zoo.importers.published import PublicNetwork, described, known_file
 from model_zoo.importers.settings import Settings, read_settings
@@ -56,7 +58,7 @@ def install_public(model: PublicModel, paths: Sequence[Path], *, overwrite: bool
 
     Args:
         model: its entry in the catalogue.
-        paths: its verified files.
+        paths: its verified files, as :attr:`PublicModel.downloads` lists them.
         overwrite: replace a model of the user with this name.
 
     Raises:
@@ -66,15 +68,17 @@ def install_public(model: PublicModel, paths: Sequence[Path], *, overwrite: bool
     """
     check_free(model.name, overwrite)
     public = described(model)
-    choices = Choices(public.stems, public.options)
-    program, network = _read([*paths], choices)
+    sources = [*paths[: len(model.files)]]
+    settings = read_settings(paths[-1]) if model.settings_file else Settings()
+    choices = Choices(public.stems, {} if model.settings_file else public.options, settings)
+    program, network = _read(sources, choices)
     if network.architecture != public.architecture:
         raise CheckpointError(
             f"{paths[0]} holds a network {network.architecture} instead of {public.architecture}. "
             "Download it again"
         )
     facts = {"residual": public.residual, **public.facts, "name": model.name}
-    return _install(program, network, [*paths], facts, overwrite)
+    return _install(program, network, sources, facts, overwrite)
 
 
 def convert(
@@ -125,7 +129,8 @@ def convert(
     given = {"num_heads": num_heads, "hop_size": hop_size, "sample_rate": sample_rate}
     stated = {key: value for key, value in given.items() if value is not None}
     known = _known(sources) or PublicNetwork("")
-    choices = Choices(tuple(stems) or known.stems, {**known.options, **stated}, settings)
+    options = stated if config else {**known.options, **stated}
+    choices = Choices(tuple(stems) or known.stems, options, settings)
     facts = {**known.facts, "name": name, "residual": residual or known.residual}
     facts |= {"licence": licence} if licence != Card.licence else {}
     try:
@@ -160,9 +165,10 @@ def _known(sources: Sequence[Path]) -> PublicNetwork | None:
 
 def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork]:
     """Name of the program that files come from, and the network in them."""
-    checkpoints = [_checkpoint(source) for source in sources]
-    family = _family(checkpoints)
-    return family.program, family.read(checkpoints, choices)
+    with ExitStack() as stack:
+        checkpoints = [_checkpoint(stack.enter_context(unpacked(source))) for source in sources]
+        family = _family(checkpoints)
+        return family.program, family.read(checkpoints, choices)
 
 
 def _checkpoint(source: Path) -> Checkpoint:

@@ -49,9 +49,13 @@ def _options(model: PublicModel) -> dict[str, Any]:
         "segment": model.options.chunk,
         "sample_rate": model.sample_rate,
         "audio_channels": model.options.channels,
+        "band_ratios": model.options.band_ratios,
+        "skip_connection": model.options.skip_connection,
     }
+    zero_dc = model.options.zero_dc
     has = {field.name for field in fields(registry.architecture(model.architecture).Config)}
-    return {name: value for name, value in stated.items() if value and name in has}
+    known = {name: value for name, value in stated.items() if value and name in has}
+    return known if zero_dc is None else {**known, "zero_dc": zero_dc}
 
 
 def _facts(model: PublicModel) -> dict[str, Any]:
@@ -68,4 +72,6 @@ def _facts(model: PublicModel) -> dict[str, Any]:
     }
     if model.options.overlap is not None:
         facts["overlap"] = model.options.overlap
+    if model.options.normalize:
+        facts["level"] = "standard"
     return facts

@@ -57,6 +57,7 @@ VARIANTS = {
     r"pope_embed": "PoPE position embeddings",
     r"\.(branch|static_alpha|dynamic_alpha\w*)\b": "hyper-connections",
     r"\.segm\.": "a mask estimator with convolutions",
+    r"^mask_estimators\.\d+\.(layers|norm)\.": "mask estimators with transformers",
     r"\.(ff1|ff2|conv)\.": "conformers",
     r"^layers\.\d+\.2\.": "a linear transformer, or the layout of later versions",
 }
@@ -90,7 +91,8 @@ NAMES = (
     OptionNames("model.stft_hop_length", "hop_size", whole),
     OptionNames(CHUNK, "segment", whole),
 )
-"""Options by their names in configuration files; networks ignore ``audio.hop_length`` there."""
+"""Options by their names in configuration files; networks ignore ``audio.hop_length`` there.
+``model.stft_normalized`` changes nothing, because each band is normalized before it is used."""
 
 MEL_NAMES = (
     *NAMES,
@@ -106,6 +108,12 @@ BS_NAMES = (
 
 USUAL = {"hop_size": 441}
 """What neither tensors nor their widths tell, and its most frequent value."""
+
+MSST = {"zero_dc": True, "skip_connection": False}
+"""What networks of Music-Source-Separation-Training (msst 0.1.0) do if nothing is stated."""
+
+MSST_SETTINGS = {"hop_size": 512}
+"""What they do if a configuration file is silent."""
 
 MEL_USUAL = {"window_size": 2048, "sample_rate": 44_100}
 """What nearly all networks over mel bands have; the widths of the bands confirm it."""
@@ -131,6 +139,7 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
     widths = [*_widths(shapes)]
     is_mel = _is_mel(seen["norm"], widths)
     config = (_mel if is_mel else _bs)(seen, widths, choices)
+    config = {**MSST, **(MSST_SETTINGS if choices.settings.values else {}), **config}
     required(config, USUAL, checkpoint.path)
     config["stems"] = list(stems)
     return ForeignNetwork(

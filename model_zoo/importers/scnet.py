@@ -7,11 +7,13 @@ shares of the smaller published network are assumed without a file, those of its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from model_zoo.errors import CheckpointError
 from model_zoo.importers.family import (
     Checkpoint,
     Choices,
@@ -38,18 +40,25 @@ from model_zoo.importers.statements import (
     wholes,
 )
 from model_zoo.option_names import option
+from model_zoo.parsing import shortened
 from model_zoo.weight_checks import shapes_of
 
 STEMS = (("drums", "bass", "other", "vocals"),)
 """Stems of the authors' networks, in order."""
 
-PUBLISHED = {(32, 64, 128): {"band_ratios": (0.175, 0.392, 0.433), "normalized": True}}
+RATIOS = (0.175, 0.392, 0.433)
+"""Shares of the bands of the authors' smaller network, which are the default of both programs."""
+
+PUBLISHED = {(32, 64, 128): {"band_ratios": RATIOS}}
 """What tensors do not tell of the authors' network with these widths."""
 
-STFT = {"window_size": 4096, "hop_size": 1024}
-"""STFT of all published networks."""
+STFT = {"window_size": 4096, "hop_size": 1024, "normalized": True}
+"""STFT of all published networks, and the default of both programs."""
 
 BANDS = 3
+TRANSFORMER = re.compile(r"separation_net\.dp_modules\.\d+\.(time|freq)_layer\..*")
+"""Tensors that only the variant with transformers in place of recurrent layers has."""
+
 FIRST = "encoder.0.SDlayer.convs.0.weight"
 
 
@@ -93,15 +102,18 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
     """The network in a checkpoint.
 
     Raises:
-        CheckpointError: a tensor is missing.
+        CheckpointError: it is a variant that does not exist here, or a tensor is missing.
         ConfigError: an option is unknown, or contradicts the tensors.
     """
     (checkpoint,) = checkpoints
     shapes = shapes_of(checkpoint.tensors)
+    _refuse_transformers(checkpoint)
     statements = stated(choices.settings.values, NAMES, option("config"))
     config = combined(_sizes(shapes), statements, chosen(choices.options))
     config = {**_usual(config), **STFT, **config}
-    required(config, {"band_ratios": None, "normalized": None}, checkpoint.path)
+    if choices.settings.values:
+        config = {"band_ratios": RATIOS, **config}
+    required(config, {"band_ratios": None}, checkpoint.path)
     stems = named_stems(_outputs(shapes, config), choices, checkpoint.path, STEMS)
     config["stems"] = list(stems)
     tensors = {f"network.{name}": value for name, value in checkpoint.tensors.items()}
@@ -113,6 +125,15 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
         residual=residual_of(stems, choices),
         **from_msst(choices.settings),
     )
+
+
+def _refuse_transformers(checkpoint: Checkpoint) -> None:
+    name = next(filter(TRANSFORMER.fullmatch, checkpoint.tensors), "")
+    if name:
+        raise CheckpointError(
+            f"{checkpoint.path} holds an SCNet with transformers, which does not exist here "
+            f"(tensor {shortened(name)}). Convert one without"
+        )
 
 
 def _sizes(shapes: Shapes) -> dict[str, Any]:

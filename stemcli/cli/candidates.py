@@ -62,16 +62,29 @@ class ModelName(click.types.StringParamType):
         return split_list(rv)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-        """Propose installed models of this role; where none fits, the shell lists files."""
+        """Propose models of this role; where none fits, the shell lists files.
+
+        Public models that are not installed are proposed once a part of a name is typed.
+        """
         from model_zoo.catalogue.cards import is_installed
         from model_zoo.registry import role
 
-        names = (
+        installed = [
             name
             for name, card in all_cards().items()
             if self.role in (None, role(card.architecture)) and is_installed(card)
-        )
+        ]
+        public = usable_models() if self.role == "stems" and incomplete else []
+        names = dict.fromkeys((*installed, *public))
         return beginning_with(incomplete, names) or files(ctx, param, incomplete)
+
+
+def usable_models() -> list[str]:
+    """Public models and presets that can be used, which are fetched if they are not installed."""
+    from model_zoo.catalogue.public import presets
+    from model_zoo.catalogue.public import public_models as catalogue
+
+    return [*(name for name, model in catalogue().items() if not model.refusal), *presets()]
 
 
 def models(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -80,10 +93,9 @@ def models(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def public_models(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Propose public models that can be fetched."""
-    from model_zoo.catalogue.public import public_models as catalogue
-
-    return beginning_with(incomplete, catalogue())
+    """Propose public models that can be fetched and are not named yet."""
+    taken = context.params.get(parameter.name or "") or ()
+    return beginning_with(incomplete, (name for name in usable_models() if name not in taken))
 
 
 def all_stems(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:

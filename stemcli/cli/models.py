@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from stemcli.cli.options import console_options
 from stemcli.cli.parameter_types import WholeNumber
 
 if TYPE_CHECKING:
+    from model_zoo.catalogue.cards import State
     from model_zoo.catalogue.scores import CardScore
     from model_zoo.errors import CheckpointError
     from model_zoo.separator import Role
@@ -42,7 +44,9 @@ COMMANDS = {
     ),
     "add": CommandEntry("stemcli.cli.models:add_command", "Add a model that you trained."),
     "convert": CommandEntry("stemcli.cli.models:convert_command", "Add a model from a checkpoint."),
-    "remove": CommandEntry("stemcli.cli.models:remove_command", "Remove a model that you added."),
+    "remove": CommandEntry(
+        "stemcli.cli.models:remove_command", "Remove a model that you added or pulled."
+    ),
 }
 
 
@@ -229,16 +233,21 @@ def score_row(score: CardScore) -> tuple[str, str, str, str]:
     "remove",
     epilog=examples(
         ("stem models remove guitar", "delete its card and weights"),
+        ("stem models remove htdemucs", "and what is left of its download"),
         ("stem models list", "see what is left"),
     ),
 )
 @click.argument("name", shell_complete=candidates.own_models)
 @console_options
 def remove_command(name: str, console: Console) -> None:
-    """Remove a model that you added; bundled models cannot be removed."""
-    from model_zoo.catalogue.cards import remove
+    """Remove a model that you added or pulled; bundled models cannot be removed.
 
-    removed = [str(path) for path in remove(name)]
+    Of a public model, the files in the cache are removed, too: those that --keep kept, and what has
+    arrived of a download that was interrupted.
+    """
+    from model_zoo.catalogue.pulled import remove_model
+
+    removed = [str(path) for path in remove_model(name)]
     console.document({"name": name, "removed": removed})
     for path in removed:
         console.line(f"Removed {path}")
@@ -254,17 +263,37 @@ def remove_command(name: str, console: Console) -> None:
 @click.argument("name", required=False, shell_complete=candidates.models)
 @console_options
 def verify_command(name: str | None, console: Console) -> None:
-    """Check the weights of one model, or of all, against the checksums on their cards."""
+    """Check the weights of one model, or of all, against the checksums on their cards.
+
+    Of a model that was made from published files, the output names the public model whose SHA-256
+    the catalogue has.
+    """
     from model_zoo.catalogue.cards import find, state
 
     damaged: list[CheckpointError] = []
     chosen = [find(name)] if name else list(cards(damaged.append).values())
-    states = [state(card) for card in chosen]
+    states = [with_origin(state(card)) for card in chosen]
     console.document([found.to_dict() for found in states])
     for found in states:
         if not found.problem:
-            console.result(f"{found.name}: undamaged, {found.path}")
+            console.result(f"{found.name}: undamaged, {made_from(found)}{found.path}")
     problems = [found.problem for found in states if found.problem] + [str(e) for e in damaged]
     for problem in problems:
         console.error(problem)
     click.get_current_context().exit(1 if problems else 0)
+
+
+def with_origin(found: State) -> State:
+    """Add the public network that undamaged weights were made from."""
+    from model_zoo.catalogue.pulled import published_as
+
+    return replace(found, published_as=published_as(Path(found.path))) if found.path else found
+
+
+def made_from(found: State) -> str:
+    """Say whether the weights were made from the files of the catalogue; empty if it has none."""
+    from model_zoo.catalogue.public import find_public
+
+    if found.published_as:
+        return f"made from the published {found.published_as}, "
+    return "not made from the published files, " if find_public(found.name) else ""

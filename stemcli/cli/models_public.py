@@ -58,8 +58,8 @@ def public_facts(model: PublicModel) -> Iterator[tuple[str, str]]:
         "sample rate": f"{model.sample_rate} Hz",
         "parameters": millions(model.parameters) if model.parameters else "",
         "size": size(model.size) if model.size else "",
-        "fetched from": " ".join(file.url for file in model.files),
-        "sha256": " ".join(file.sha256 for file in model.files),
+        "fetched from": " ".join(file.url for file in model.downloads),
+        "sha256": " ".join(file.sha256 for file in model.downloads),
         "installed": "no",
     }
     return ((key, value) for key, value in known.items() if value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from model_zoo.errors import NoModelError, StemError, UnknownNameError, describe_error
+from model_zoo.errors import NoModelError, StemError, describe_error
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, size
@@ -31,7 +31,13 @@ if TYPE_CHECKING:
         ("stem models pull umxhq --accept-licence", "in a script, without a question"),
     ),
 )
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument(
+    "names",
+    metavar="NAME...",
+    nargs=-1,
+    required=True,
+    shell_complete=candidates.public_models,
+)
 @click.option(
     "--accept-licence",
     is_flag=True,
@@ -44,6 +50,7 @@ def pull_command(
 ) -> None:
     """Download public models and add them to your zoo.
 
+    NAME is a model or a preset of stem models list --all; of a preset all models are downloaded.
     Every file is checked against its size and SHA-256 before it is used. A download that was
     interrupted goes on where it stopped when the command is run again.
     """
@@ -78,20 +85,23 @@ def resumable() -> Iterator[None]:
 
 
 def find_models(names: Sequence[str]) -> list[PublicModel]:
-    """The entries of the catalogue, each once.
+    """The entries of the catalogue, each once; those of its members for a preset.
 
     Raises:
         UnknownNameError: no entry has a name.
     """
-    from model_zoo.catalogue.public import find_public
+    from model_zoo.catalogue.cards import card_names
+    from model_zoo.catalogue.public import find_preset, find_public
+    from model_zoo.catalogue.unknown import unknown_public
 
     found = {}
     for name in names:
-        model = find_public(name)
-        if model is None:
-            instead = "there is no public model of this name."
-            raise UnknownNameError("model", name, (), hint="stem models list", instead=instead)
-        found[model.name] = model
+        preset = None if find_public(name) else find_preset(name)
+        for member in preset.members if preset else (name,):
+            model = find_public(member)
+            if model is None:
+                raise unknown_public(name, card_names())
+            found[model.name] = model
     return [*found.values()]
 
 
@@ -99,10 +109,12 @@ def agree(model: PublicModel, accept_licence: bool, console: Console) -> None:
     """Show a licence that restricts the use of the weights, and ask for consent once.
 
     Raises:
-        UsageError: the user does not accept it, or cannot be asked.
+        UsageError: the network cannot be built, or the user does not accept the licence or cannot
+            be asked.
     """
-    from model_zoo.catalogue.pull import needs_consent, require_consent, statement
+    from model_zoo.catalogue.pull import needs_consent, require_consent, require_usable, statement
 
+    require_usable(model)
     if needs_consent(model) and accept_licence:
         console.line(f"{statement(model)}.")
     require_consent(model, accept_licence=accept_licence, ask=ask if can_ask() else None)

@@ -31,10 +31,9 @@ def require_fetchable(model: PublicModel) -> None:
     Raises:
         UsageError: the message says why, and what to run.
     """
-    from model_zoo.catalogue.pull import needs_consent, statement
+    from model_zoo.catalogue.pull import needs_consent, require_usable, statement
 
-    if model.refusal:
-        raise UsageError(f"{model.refusal}. See: stem models list --all")
+    require_usable(model)
     if needs_consent(model):
         accept = f"stem models pull {model.name} --accept-licence"
         raise UsageError(f"{statement(model)}. To accept that, run: {accept}")

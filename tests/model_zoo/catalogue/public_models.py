@@ -21,6 +21,12 @@ class FakePublic:
     licence_source: str = "its authors"
     consent: str = ""
     authors: str = "Ada"
+    refusal: str = ""
+
+    @property
+    def downloads(self) -> tuple[RemoteFile, ...]:
+        """All files."""
+        return self.files
 
 
 def install_small(model: FakePublic, paths: list[Path]) -> Card:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,6 +100,19 @@ BAD: dict[str, tuple[Behaviour, str]] = {
     "to ftp": (to("ftp://127.0.0.1/x"), "redirects to ftp:, which is no web address. Set"),
     "in a loop": (to("/0/net.bin"), "redirects in a loop. Set STEM_MIRROR to"),
 }
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        (whole, "has a file of 300,000 bytes instead of 1,000 at most. Set STEM_MIRROR"),
+        (server.endless, "sends more than 1,000 bytes. Set STEM_MIRROR"),
+    ],
+)
+def test_a_file_of_unknown_size_has_a_limit(behaviour: Behaviour, sentence: str, hub: Hub) -> None:
+    with pytest.raises(StemError) as caught:
+        download(replace(hub.file(behaviour), size=0, largest=1000))
+    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -27,7 +27,8 @@ def test_the_name_is_the_last_part_of_the_path() -> None:
         ({"url": "https://host/"}, "not an http or https address"),
         ({"mirrors": ("file:///etc/passwd",)}, "not an http or https address"),
         ({"sha256": SHA.upper()}, "64 hexadecimal digits"),
-        ({"size": -1}, "negative"),
+        ({"size": -1}, "size must not be negative, found -1"),
+        ({"largest": -1}, "largest must not be negative, found -1"),
     ],
 )
 def test_bad_values_are_refused(changes: dict[str, Any], says: str) -> None:

@@ -19,6 +19,7 @@ BINS = (3, 4, 10, 16, 32, 64)
 ROFORMER = {
     **{"hidden_channels": 12, "num_layers": 2, "num_heads": 2, "head_channels": 6, "dropout": 0.0},
     **{"window_size": 256, "hop_size": 60, "sample_rate": 16_000, "segment": 2000},
+    "zero_dc": True,  # the default of Music-Source-Separation-Training, which no file states
 }
 ROFORMER_FILE = {
     **{"dim": 12, "depth": 2, "heads": 2, "dim_head": 6, "stereo": True, "num_stems": 1},

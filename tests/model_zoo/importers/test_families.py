@@ -45,8 +45,8 @@ SETS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "mel, biases": ("mel", {"attention_bias": True}, {"use_shared_bias": True}),
     "mel, only in the file": (
         "mel",
-        {"skip_connection": True, "zero_dc": True},
-        {"skip_connection": True, "zero_dc": True},
+        {"skip_connection": True, "zero_dc": False},
+        {"skip_connection": True, "zero_dc": False},
     ),
     "bs, mono": ("bs", {"audio_channels": 1}, {"stereo": False}),
     "bs, both norms": ("bs", {"norm": "both"}, {}),

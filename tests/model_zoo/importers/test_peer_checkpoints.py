@@ -6,6 +6,7 @@ openunmix 1.3.0, with random weights. Their networks are those of the tests of o
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from model_zoo.architectures.open_unmix import OpenUnmix
 from model_zoo.catalogue import resolve
-from model_zoo.importers import convert
+from model_zoo.importers import convert, roformer
 from model_zoo.ops import torchaudio_functions
 from model_zoo.separator import Separator
 from tests.model_zoo.architectures import (
@@ -68,12 +69,23 @@ def test_roformers(name: str, tmp_path: Path, zoo: Path) -> None:
     torch.save({"model_state_dict": named, "epoch": 3}, tmp_path / "net.ckpt")
     sections = {
         "audio": {"chunk_size": 2000, "sample_rate": 16_000},
-        "model": options,  # with tuples, which PyYAML writes under a tag of Python's
+        # with tuples, which PyYAML writes under a tag of Python's
+        "model": {**options, "zero_dc": False},
         "training": {"instruments": ["vocals", "other"], "target_instrument": "vocals"},
         "inference": {"num_overlap": 2},
     }
     (tmp_path / "net.yaml").write_text(yaml.dump(sections))
     close(theirs, converted(tmp_path / "net.ckpt", tmp_path / "net.yaml"), 3000)
+
+
+@pytest.mark.parametrize("name", ["mel_band_roformer", "bs_roformer"])
+def test_what_no_file_states_is_as_in_msst(name: str) -> None:
+    kinds = {"mel_band_roformer": "MelBandRoformer", "bs_roformer": "BSRoformer"}
+    network = getattr(import_module(f"msst.models.bs_roformer.{name}"), kinds[name])
+    names = {option.theirs.removeprefix("model."): option.ours for option in roformer.NAMES}
+    known = inspect.signature(network).parameters
+    defaults = {ours: known[theirs].default for theirs, ours in names.items() if theirs in known}
+    assert defaults.items() >= {**roformer.MSST, **roformer.MSST_SETTINGS}.items()
 
 
 def write_package(theirs: nn.Module, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

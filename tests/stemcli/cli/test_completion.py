@@ -11,18 +11,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from stemcli.cli import candidates
 from stemcli.cli.app import COMMANDS
 from stemcli.cli.completion import (
     answer,
 )
-from stemcli.cli.separate import command
 from stemcli.settings import SETTINGS
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import ROOT, RunStem
@@ -75,10 +72,10 @@ def test_options_and_their_choices(complete: Complete) -> None:
 def test_models(command: list[str], complete: Complete) -> None:
     """Files are proposed where no name fits; ``-n`` is demucs's option."""
     assert complete(*command, "--model", "") == BUNDLED
-    assert complete(*command, "-m", "mel") == ["melroformer"]
+    assert complete(*command, "-m", "melr") == ["melroformer"]
     assert complete(*command, "-m", "runs/m") == ["file,runs/m"]
     if command[0] != "eval":
-        assert complete(*command, "-n", "mel") == ["melroformer"]
+        assert complete(*command, "-n", "melr") == ["melroformer"]
 
 
 def test_only_models_that_fit_and_are_installed(complete: Complete, tmp_path: Path) -> None:
@@ -98,9 +95,19 @@ def test_public_models(complete: Complete) -> None:
     """Expected: names of the catalogue, and stems that only its models give."""
     assert complete("models", "info", "htdemucs_6") == ["htdemucs_6s"]
     assert complete("models", "list", "--stem", "snar") == ["snare"]
-    names = candidates.public_models(click.Context(command), command.params[0], "scnet_x")
-    assert [item.value for item in names] == ["scnet_xl"]
-    assert complete("separate", "--model", "htdemucs") == ["file,htdemucs"]  # not installed
+    assert complete("models", "pull", "scnet_x") == ["scnet_xl"]
+    assert complete("models", "pull", "scnet_xl", "scnet_") == [
+        *("scnet_huge", "scnet_large", "scnet_masked_small", "scnet_masked_xl", "scnet_small")
+    ]
+    assert complete("separate", "--model", "htdemucs_6") == ["htdemucs_6s"]
+    assert complete("separate", "--phase-model", "htdemucs_6") == ["file,htdemucs_6"]
+    assert complete("models", "path", "htdemucs_6") == []  # not installed
+
+
+def test_networks_that_cannot_be_built_are_not_proposed(complete: Complete) -> None:
+    """By hand: SCNet with transformers is in the catalogue and refused."""
+    assert complete("models", "pull", "scnet_tran") == []
+    assert complete("models", "info", "scnet_tran") == ["scnet_tran_small"]
 
 
 def test_stems(complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -10,19 +11,23 @@ from pathlib import Path
 import click
 import pytest
 
-from model_zoo.catalogue.cards import card_names, card_path, find, is_known
+from model_zoo.catalogue.cards import Card, card_names, card_path, find, is_known
 from model_zoo.catalogue.download import cached_path
+from model_zoo.catalogue.install import install
+from model_zoo.catalogue.public import public_models
 from model_zoo.errors import StemError
 from model_zoo.files import sha256
 from stemcli.cli import models_pull
 from tests.model_zoo.catalogue import hub as server
 from tests.model_zoo.catalogue.hub import CONTENT, Hub, status, whole
 from tests.model_zoo.catalogue.public_models import FakePublic, install_small
+from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.results import error_line, errors
 from tests.stemcli.cli.schema import validate_lines
 
 IMPORTERS = import_module("model_zoo.importers.convert")
+PULLED = import_module("model_zoo.catalogue.pulled")
 Catalogue = dict[str, FakePublic]
 
 
@@ -112,6 +117,41 @@ def test_an_unknown_name_is_found_before_anything_is_fetched(
     assert hub.requests == []
 
 
+def test_a_network_that_cannot_be_built_is_refused_before_anything_is_fetched(
+    catalogue: Catalogue, run_stem: RunStem, hub: Hub
+) -> None:
+    """Also before its licence is shown, and for all models of the command."""
+    catalogue["dear"] = replace(catalogue["dear"], refusal="dear cannot be built yet")
+    line = error_line(run_stem("models", "pull", "one", "dear", "--accept-licence"), 2)
+    assert line == "Error: dear cannot be built yet. See: stem models list --all"
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("htdemuc", "did you mean 'htdemucs'? Try: stem models pull htdemucs"),
+        ("kim", "did you mean one of mel_band_roformer_kim, mel_band_roformer_unwa_kim_ft, "),
+        ("gaboxfv", "did you mean one of mel_band_roformer_gabox_inst_gaboxfv3, "),
+        ("umxl", "Download all from zenodo.org/records/5069601, then run: stem models convert "),
+        ("uvr-mdx-net-inst", "weights of MDX-Net cannot be used yet."),
+        ("melroformer", "it is in your zoo, and not a model of the catalogue."),
+        ("xyzzy", "there is no public model of this name. See: stem models list --all"),
+    ],
+)
+def test_a_name_that_the_catalogue_lacks(typed: str, expected: str, run_stem: RunStem) -> None:
+    line = error_line(run_stem("models", "pull", typed), 2)
+    assert line.startswith(f"Error: Unknown model {typed!r}: ")
+    assert expected in line
+
+
+def test_a_preset_stands_for_its_models() -> None:
+    """By hand, from demucs' htdemucs_ft: drums, bass, other, vocals; one that is named twice."""
+    found = models_pull.find_models(["htdemucs_ft", "htdemucs_ft_bass"])
+    stems = ("drums", "bass", "other", "vocals")
+    assert [model.name for model in found] == [f"htdemucs_ft_{stem}" for stem in stems]
+
+
 TERMS = (
     "The weights of dear by Ada may not be used commercially (licence: CC BY-NC 4.0, according"
     " to its authors)"
@@ -179,6 +219,47 @@ def test_a_bug_of_an_importer_is_no_half_model(
     assert cached_path(catalogue["one"].files[0]).read_bytes() == CONTENT
 
 
+def test_what_is_kept_is_removed_with_the_model(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PULLED, "find_public", catalogue.get)
+    run_stem("models", "pull", "one", "--keep")
+    kept, weights = cached_path(catalogue["one"].files[0]), card_path("one")
+    result = run_stem("models", "remove", "one", "--json")
+    (document,) = validate_lines(result.stdout, "models_remove")
+    removed = [Path(path) for path in document["removed"]]
+    assert {*removed} == {weights, weights.with_suffix(".safetensors"), kept}
+    assert not any(path.exists() for path in removed)
+    line = error_line(run_stem("models", "remove", "one"), 2)
+    assert line == (
+        "Error: Unknown model 'one': it is not installed, and no download of it is left. See:"
+        " stem models list"
+    )
+
+
+def test_what_has_arrived_of_a_download_is_removed(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: the hidden file beside the place of the download, of a model that is not there."""
+    monkeypatch.setattr(PULLED, "find_public", catalogue.get)
+    place = cached_path(catalogue["one"].files[0])
+    part = place.with_name(f".{place.name}.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT[:1000])
+    assert run_stem("models", "remove", "one").stderr == f"Removed {part}\n"
+    assert not part.exists()
+
+
+def test_a_download_of_another_model_is_kept(
+    catalogue: Catalogue, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``ONE`` is another spelling of a model that is installed, and not the name of one."""
+    monkeypatch.setattr(PULLED, "find_public", lambda name: catalogue.get(name.lower()))
+    run_stem("models", "pull", "one", "--keep")
+    assert run_stem("models", "remove", "ONE").exit_code == 2
+    assert cached_path(catalogue["one"].files[0]).exists()
+
+
 def test_the_path_of_a_bundled_model(run_stem: RunStem) -> None:
     path = Path(run_stem("models", "path", "spleeter_2stems").stdout.strip())
     assert sha256(path) == find("spleeter_2stems").sha256
@@ -190,3 +271,29 @@ def test_the_path_of_a_model_that_is_not_there(catalogue: Catalogue, run_stem: R
     card_path("one").with_suffix(".safetensors").unlink()
     line = error_line(run_stem("models", "path", "one"), 2)
     assert line == "Error: The weights of one are not installed. See: stem models verify"
+
+
+def test_verify_names_the_public_network(tmp_path: Path, run_stem: RunStem) -> None:
+    """By hand: the metadata name the SHA-256 of the catalogue's file, or another."""
+    digest = public_models()["htdemucs"].files[0].sha256
+    card = Card("htdemucs", "melrnn", stems=("vocals",), residual="band")
+    path = tmp_path / ".zoo/htdemucs.safetensors"
+    for source, said, name in (
+        (digest, "made from the published htdemucs, ", "htdemucs"),
+        ("0" * 64, "not made from the published files, ", ""),
+    ):
+        install(small_network(), card, {"source_sha256": source}, overwrite=True)
+        assert run_stem("models", "verify", "htdemucs").stdout == (
+            f"htdemucs: undamaged, {said}{path}\n"
+        )
+        (state,) = json.loads(run_stem("models", "verify", "htdemucs", "--json").stdout)
+        assert state["published_as"] == name
+    path.unlink()
+    line = error_line(run_stem("models", "verify", "htdemucs"), 1)
+    assert line.endswith("Try: stem models remove htdemucs, then: stem models pull htdemucs")
+
+
+def test_another_spelling_of_an_installed_model(run_stem: RunStem) -> None:
+    install(small_network(), Card("htdemucs", "melrnn", stems=("vocals",), residual="band"))
+    line = error_line(run_stem("models", "verify", "955717e8"), 2)
+    assert line.startswith("Error: Unknown model '955717e8': it is installed as 'htdemucs'.")

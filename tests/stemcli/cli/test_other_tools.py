@@ -271,7 +271,7 @@ def test_only_names_of_long_options_are_rewritten() -> None:
             "did you mean 'mel_band_roformer_kim'? Try: stem models pull",
         ),
         ("bs_roformer_fno", "architecture bs_roformer with FNO, which cannot be built yet."),
-        ("umxl", "Download them yourself, then run: stem models convert FILE... --name umxl"),
+        ("umxl", "zenodo.org/records/5069601, then run: stem models convert FILE... --name umxl"),
         ("x-umx", "weights of X-UMX cannot be used yet"),
         ("1_HP-UVR", "weights of UVR's VR networks cannot be used yet"),
         ("spleeter:5stems", "stem models pull spleeter_5stems"),
