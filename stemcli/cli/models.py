@@ -35,6 +35,7 @@ COMMANDS = {
     "info": CommandEntry(
         "stemcli.cli.models_info:command", "Show details of a model or architecture."
     ),
+    "advise": CommandEntry("stemcli.cli.models_advise:command", "Say which model to use."),
     "pull": CommandEntry("stemcli.cli.models_pull:pull_command", "Download public models."),
     "path": CommandEntry("stemcli.cli.models_pull:path_command", "Show where weights are."),
     "verify": CommandEntry(
@@ -53,6 +54,7 @@ COMMANDS = {
     epilog=examples(
         ("stem models list", "names for --model and --phase-model"),
         ("stem models list --stem drums", "public models that give drums, too"),
+        ("stem models advise", "which of them to use for vocals"),
         ("stem models info melroformer", "its stems, licence and scores"),
     ),
 )
