@@ -53,8 +53,7 @@ COMMANDS = {
     table=COMMANDS,
     epilog=examples(
         ("stem models list", "names for --model and --phase-model"),
-        ("stem models list --stem drums", "public models that give drums, too"),
-        ("stem models advise", "which of them to use for vocals"),
+        ("stem models advise --stem drums", "which model to use, public ones too"),
         ("stem models info melroformer", "its stems, licence and scores"),
     ),
 )
