@@ -76,6 +76,7 @@ SETTINGS = {
         ),
         Setting("stems", "list", "stems to write", "all"),
         Setting("two_stems", "text", "write this stem, and everything else", "off"),
+        Setting("karaoke", "true or false", "write only the song without its lead voice"),
         Setting("output", "path", "folder for the stems"),
         Setting("filename", "text", "path of each stem inside that folder"),
         Setting("format", "text", "file format of the stems"),

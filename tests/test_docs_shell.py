@@ -67,6 +67,7 @@ SHORTER = {
     "tune": ["--trials", "2", *SHORT],
     "data render": ["--songs", "5", "--seconds", "3"],
     "eval speed": ["--seconds", "10"],
+    "models advise": ["--no-measure"],
 }
 """Options that are appended to these commands; of repeated ones, the last one counts."""
 

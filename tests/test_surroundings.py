@@ -56,6 +56,7 @@ ROWS = {
     "separate": Row(("song.wav", *TINY, "-o", "out"), ("out/song/vocals.wav",)),
     "batch": Row(("in", *TINY, "-o", "out"), ("out/a/vocals.wav", "out/b/vocals.wav")),
     "models list": Row(),
+    "models advise": Row(("--stem", "band", "-d", "cpu"), needs_zoo=True),
     "models info": Row(("tiny.safetensors",)),
     "models add": Row(("tiny.safetensors", "--name", "mine")),
     "models convert": Row(("guitar.pth", "--name", "guitar")),

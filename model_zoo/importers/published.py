@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_zoo import registry
+from model_zoo import catalogue, registry
 from model_zoo.catalogue.public import PublicModel, find_by_sha256
+from model_zoo.parsing import read_toml
+
+SIZES = Path(catalogue.__file__).with_name("network_sizes.toml")
 
 
 class PublicNetwork(NamedTuple):
@@ -39,6 +44,18 @@ def described(model: PublicModel) -> PublicNetwork:
     return PublicNetwork(
         model.architecture, model.stems, model.residual, _options(model), _facts(model)
     )
+
+
+def network_options(model: PublicModel) -> dict[str, Any] | None:
+    """Options that build a network of the size of a public one; None if its size is not known."""
+    size = _sizes().get(model.name)
+    return None if size is None else {**size, **_options(model), "stems": list(model.stems)}
+
+
+@cache
+def _sizes() -> dict[str, dict[str, Any]]:
+    rows = read_toml(SIZES)["sizes"]
+    return {name: row["options"] for row in rows for name in row["models"]}
 
 
 def _options(model: PublicModel) -> dict[str, Any]:

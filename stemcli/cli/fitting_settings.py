@@ -26,7 +26,10 @@ ORDER = (
 FROM_SETTINGS = (ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 NOT_GIVEN = (None, "", (), False)
 
-EXCLUSIVE = (("stems", "two_stems"), ("bitrate", "quality"), ("skip_existing", "overwrite"))
+EXCLUSIVE = (
+    *(("stems", "two_stems"), ("stems", "karaoke"), ("two_stems", "karaoke")),
+    *(("bitrate", "quality"), ("skip_existing", "overwrite")),
+)
 """Parameters that exclude each other: the one from the stronger source is used."""
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "info": CommandEntry(
         "stemcli.cli.models_info:command", "Show details of a model or architecture."
     ),
+    "advise": CommandEntry("stemcli.cli.models_advise:command", "Say which model to use."),
     "pull": CommandEntry("stemcli.cli.models_pull:pull_command", "Download public models."),
     "path": CommandEntry("stemcli.cli.models_pull:path_command", "Show where weights are."),
     "verify": CommandEntry(
@@ -56,7 +57,7 @@ COMMANDS = {
     table=COMMANDS,
     epilog=examples(
         ("stem models list", "names for --model and --phase-model"),
-        ("stem models list --stem drums", "public models that give drums, too"),
+        ("stem models advise --stem drums", "which model to use, public ones too"),
         ("stem models info melroformer", "its stems, licence and scores"),
     ),
 )

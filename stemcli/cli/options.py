@@ -124,6 +124,11 @@ MODEL = (
         metavar="STEM",
         help="Write two stems: this one, and everything else.",
     ),
+    click.option(
+        "--karaoke/--no-karaoke",
+        help="Write only the song to sing to: without its lead voice if the model knows it, else"
+        " without vocals.",
+    ),
 )
 
 GRIDS = ("model", "centered")

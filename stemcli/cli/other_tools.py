@@ -1,12 +1,13 @@
 """Options, commands and file name fields of other tools, and their equivalents here.
 
 An option with the same meaning is accepted under its other name. Every other option is refused with
-the equivalent to use. The spellings are those of demucs 4, spleeter 2.4, audio-separator 0.44,
-Music-Source-Separation-Training (MSST) of 2025 and open-unmix 1.3; underscores are typed as dashes.
+the equivalent to use. The spellings are those of demucs 4, spleeter 2.4, audio-separator 0.47,
+Music-Source-Separation-Training (MSST) 0.1 and open-unmix 1.3; underscores are typed as dashes.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,27 @@ def spleeter_model(text: str) -> str:
     return re.sub(r"spleeter:(\dstems)(-16kHz)?", r"spleeter_\1", text)
 
 
+def catalogue_name(text: str) -> str:
+    """Convert the name of a public network in other programs, such as ``955717e8``, to ours.
+
+    Files, models of the zoo and unknown names stay as they are.
+    """
+    from model_zoo.catalogue.cards import is_known
+    from model_zoo.catalogue.public import find_preset, find_public
+
+    found = find_public(text) or find_preset(text)
+    return text if found is None or os.path.exists(text) or is_known(text) else found.name
+
+
+def combination(text: str) -> str:
+    """Convert ``avg_wave`` or ``uvr_max_spec`` to a value of ``--combine``."""
+    match = re.fullmatch(r"(?:uvr_)?(avg|median|min|max)_(wave|fft|spec)", text)
+    if match is None:
+        return text
+    how = "mean" if match[1] == "avg" else match[1]
+    return how if match[2] == "wave" else f"{how}-spectrum"
+
+
 def pcm_depth(text: str) -> str:
     """Convert ``PCM_24`` and ``FLOAT`` to a bit depth."""
     return {"pcm_16": "16", "pcm_24": "24", "float": "32f"}.get(text.casefold(), text)
@@ -88,7 +110,7 @@ MSST, UNMIX = "MSST", "open-unmix"
 
 ACCEPTED = (
     # demucs
-    AcceptedOption("-n --name", "model"),
+    AcceptedOption("-n --name", "model", convert=catalogue_name),
     AcceptedOption("--mp3", "format", "mp3"),
     AcceptedOption("--flac", "format", "flac"),
     AcceptedOption("--int24", "depth", "24"),
@@ -103,12 +125,16 @@ ACCEPTED = (
     AcceptedOption("-b", "bitrate"),
     AcceptedOption("-s --offset", "start"),
     # audio-separator
-    AcceptedOption("--model-filename", "model"),
+    AcceptedOption("--model-filename", "model", convert=catalogue_name),
+    AcceptedOption("--ensemble-preset", "model", convert=catalogue_name),
+    AcceptedOption("--ensemble-algorithm", "combine", convert=combination),
     AcceptedOption("--output-dir", "output"),
     AcceptedOption("--output-format", "format"),
     AcceptedOption("--output-bitrate", "bitrate"),
     AcceptedOption("--single-stem", "stems"),
     AcceptedOption("--demucs-shifts", "shifts"),
+    AcceptedOption("--demucs-overlap", "overlap"),
+    AcceptedOption("--use-native-fp16", "precision", "fp16"),
     AcceptedOption("--mdx-batch-size", "batch_size"),
     AcceptedOption("--mdxc-batch-size", "batch_size"),
     AcceptedOption("--vr-batch-size", "batch_size"),
@@ -118,6 +144,7 @@ ACCEPTED = (
     AcceptedOption("--pcm-type", "depth", convert=pcm_depth),
     AcceptedOption("--force-cpu", "device", "cpu"),
     AcceptedOption("--device-ids", "device", convert=lambda text: f"cuda:{text}"),
+    AcceptedOption("--bigshifts", "shifts"),
     # open-unmix
     AcceptedOption("--ext", "format", convert=lambda text: text.removeprefix(".")),
     AcceptedOption("--no-cuda", "device", "cpu"),
@@ -129,13 +156,14 @@ ACCEPTED = (
 )
 """Options with the same meaning here."""
 
-NAMED = "Use --model with a name from stem models list"
-DOWNLOADS = "Nothing is downloaded: see stem models list for the installed models"
+NAMED = "Use --model with a name from stem models list --all"
+OWN = "Run: stem models convert FILE --config YAML --name NAME. Then use --model NAME"
 LENGTH = "Use --end, the time where to stop: --start 30 --end 90 for a minute from 0:30"
 FIELDS = "Use --filename with {track}, {stem}, {ext} and {model}"
 SEGMENT = "Use --segment with the length of a chunk in seconds"
 OVERLAP = "Use --overlap with a fraction below 1, e.g. 0.25"
-ENSEMBLE = "Repeat --model; the waveforms are averaged with equal weights"
+ENSEMBLE = "Repeat --model, once for each model"
+WEIGHTS = "Use --weights with commas, a number for each --model, e.g. --weights 2,1"
 CHUNKS = "Leave it out: songs of any length are separated in overlapping chunks, in the same memory"
 REST = "Leave it out: --two-stems writes the rest of the song as the second stem"
 ENCODER = "Leave it out: LAME's best preset is used; --quality sets a variable bit rate"
@@ -145,21 +173,25 @@ TTA = "Use --shifts N to average several passes"
 NETWORK = "Leave it out: the installed networks have no such setting"
 
 REFUSED = (
-    _flag("--list-models", f"{DEMUCS} and {SEPARATOR}", "Run: stem models list"),
-    _flag("-l", SEPARATOR, "Run: stem models list"),
-    RefusedOption("--list-filter --list-limit --list-format", SEPARATOR, "Run: stem models list"),
+    _flag("--list-models", f"{DEMUCS} and {SEPARATOR}", "Run: stem models list --all"),
+    _flag("-l", SEPARATOR, "Run: stem models list --all"),
+    RefusedOption("--list-filter", SEPARATOR, "Run: stem models list --stem NAME --sort sdr"),
+    RefusedOption("--list-limit --list-format", SEPARATOR, "Run: stem models list --all"),
+    _flag("--list-presets", SEPARATOR, "Use --model with the name of a preset, e.g. karaoke"),
     _flag("-e --env-info", SEPARATOR, "Run: stem doctor"),
     _flag("--debug", SEPARATOR, "Use --verbose"),
     RefusedOption("--log-level", SEPARATOR, "Use --verbose or --quiet"),
     RefusedOption("--sig", DEMUCS, NAMED),
     RefusedOption(
-        "--repo", DEMUCS, "Add the model to your zoo first: stem models add RUN --name NAME"
+        "--repo", DEMUCS, "Add the model to your zoo first: stem models convert FILE --name NAME"
     ),
     RefusedOption("--model-file-dir", SEPARATOR, "Set the environment variable STEM_HOME instead"),
     RefusedOption("--model-type", MSST, NAMED),
-    RefusedOption("--config-path", MSST, NAMED),
-    RefusedOption("--start-check-point --lora-checkpoint", MSST, NAMED),
-    _flag("--download-model-only", SEPARATOR, DOWNLOADS),
+    RefusedOption("--config-path --start-check-point", MSST, OWN),
+    RefusedOption(
+        "--lora-checkpoint --lora-checkpoint-peft --lora-checkpoint-loralib", MSST, NETWORK
+    ),
+    _flag("--download-model-only", SEPARATOR, "Run: stem models pull NAME"),
     RefusedOption("--input-folder", MSST, "Use: stem batch FOLDER"),
     RefusedOption("-i --inputs --input", SPLEETER, "Name the songs without it: stem separate SONG"),
     RefusedOption("--duration", f"{SPLEETER} and {UNMIX}", LENGTH),
@@ -168,13 +200,13 @@ REFUSED = (
     RefusedOption("--custom-output-names", SEPARATOR, FIELDS),
     RefusedOption("--targets", UNMIX, "Use --stems A,B"),
     _flag("--vocals", "", "Use --stems vocals"),
-    _flag("--instrumental --karaoke", "", "Use --stems instrumental"),
+    _flag("--instrumental", "", "Use --stems instrumental"),
     _flag("--extract-instrumental", MSST, "Use --two-stems vocals"),
     RefusedOption("--mdx-segment-size --mdxc-segment-size", SEPARATOR, SEGMENT),
     RefusedOption("--demucs-segment-size --vr-window-size", SEPARATOR, SEGMENT),
-    RefusedOption("--mdx-overlap --mdxc-overlap --demucs-overlap", SEPARATOR, OVERLAP),
-    RefusedOption("--ensemble-preset --extra-models", SEPARATOR, ENSEMBLE),
-    RefusedOption("--ensemble-algorithm --ensemble-weights", SEPARATOR, ENSEMBLE),
+    RefusedOption("--mdx-overlap --mdxc-overlap", SEPARATOR, OVERLAP),
+    RefusedOption("--extra-models", SEPARATOR, ENSEMBLE),
+    RefusedOption("--ensemble-weights", SEPARATOR, WEIGHTS),
     RefusedOption("--draw-spectro", MSST, "Use --picture"),
     _flag("--no-split", DEMUCS, CHUNKS),
     RefusedOption("--chunk-duration", SEPARATOR, CHUNKS),
@@ -184,8 +216,11 @@ REFUSED = (
     RefusedOption("--sample-rate", SEPARATOR, "Leave it out: stems have the song's sample rate"),
     _flag("--use-directml", SEPARATOR, "Use --device with cpu, cuda or mps"),
     _flag("--disable-detailed-pbar", MSST, "Use --quiet"),
+    _flag("--skip-errors", MSST, "Leave it out: a song that fails never stops the others"),
+    RefusedOption("--experiment --run-name", MSST, "Leave it out: stem batch keeps a journal"),
     RefusedOption("-B --stft-backend", SPLEETER, "Leave it out: PyTorch computes the spectrogram"),
     _flag("--use-autocast", SEPARATOR, "Leave it out: --precision auto is the default"),
+    _flag("--use-torch-compile", SEPARATOR, "Leave it out: networks run as they are"),
     _flag(
         "--use-soundfile", SEPARATOR, "Leave it out: files are streamed with soundfile or ffmpeg"
     ),
@@ -193,6 +228,12 @@ REFUSED = (
         "-a --audio-adapter", SPLEETER, "Leave it out: the decoder is chosen by the file"
     ),
     _flag("--mwf", SPLEETER, WIENER),
+    RefusedOption("--residual", UNMIX, "Use --two-stems A: the rest of the song is written too"),
+    RefusedOption("--aggregate", UNMIX, "Use --two-stems A: the others are added up"),
+    RefusedOption("--filterbank", UNMIX, "Leave it out: PyTorch computes the spectrogram"),
+    RefusedOption(
+        "--audio-backend", UNMIX, "Leave it out: files are read with soundfile or ffmpeg"
+    ),
     RefusedOption("--niter --wiener-win-len", UNMIX, "Leave it out: it is an option of the model"),
     _flag("--use-tta", MSST, TTA),
     _flag("--vr-enable-tta", SEPARATOR, TTA),
@@ -202,6 +243,7 @@ REFUSED = (
     _flag("--mdx-enable-denoise --vr-high-end-process", SEPARATOR, NETWORK),
     _flag("--vr-enable-post-process", SEPARATOR, NETWORK),
     RefusedOption("--vr-aggression --mdx-hop-length --mdxc-pitch-shift", SEPARATOR, NETWORK),
+    RefusedOption("--vr-post-process-threshold", SEPARATOR, NETWORK),
     _flag("--mdxc-override-model-segment-size", SEPARATOR, SEGMENT),
     RefusedOption("--demucs-segments-enabled", SEPARATOR, CHUNKS),
 )
@@ -211,18 +253,21 @@ REFUSALS = "stem.refusals"  # key in the context: answers to options that were t
 
 COMMAND_WORDS = {
     "add": "stem models add",
+    "advise": "stem models advise",
     "check": "stem doctor, or stem data check for training data",
     "compare": "stem eval compare",
     "convert": "stem models convert",
+    "download": "stem models pull NAME",
     "env": "stem doctor",
     "evaluate": "stem eval",
     "extract": "stem separate SONG",
     "folder": "stem batch FOLDER, or stem eval folder",
     "inference": "stem separate SONG",
     "info": "stem models info NAME",
-    "karaoke": "stem separate SONG --two-stems vocals",
+    "karaoke": "stem separate SONG --karaoke",
     "list": "stem models list",
     "musdb": "stem eval musdb",
+    "pull": "stem models pull NAME",
     "remove": "stem models remove NAME",
     "render": "stem data render",
     "search": "stem tune",

@@ -36,7 +36,7 @@ Unreadable files pass: the engine reports each of them and separates the other s
     cls=SettingsCommand,
     epilog=examples(
         ("stem separate song.mp3", "vocals and instrumental, in separated/song"),
-        ("stem separate song.mp3 --two-stems vocals --format mp3 -o Karaoke", "karaoke, as mp3"),
+        ("stem separate song.mp3 --karaoke --format mp3 -o Karaoke", "without vocals, as mp3"),
         ("stem separate *.flac --start 0:30 --end 1:00", "half a minute of several songs"),
         ("cat song.mp3 | stem separate - --stems vocals -o - > vocals.wav", "through pipes"),
     ),

@@ -75,7 +75,7 @@ def known_outputs(options: Options) -> tuple[str, ...]:
 def _outputs(options: Options) -> tuple[str, ...]:
     chosen = members_of(options)
     if chosen.stems:
-        return select(chosen.stems, options.stems, options.two_stems).names
+        return select(chosen.stems, options.stems, options.two_stems, options.karaoke).names
     public = {model.name: model.outputs for model in missing(options.model)}
     if not all(is_known(name) or name in public for name in options.model):
         return ()
@@ -85,7 +85,7 @@ def _outputs(options: Options) -> tuple[str, ...]:
         require_role(name, registry.architecture(card.architecture).role, "stems")
     outputs = public | {name: card.outputs for name, card in known.items()}
     shared = shared_stems([(name, outputs[name]) for name in options.model])
-    return select(shared, options.stems, options.two_stems).names
+    return select(shared, options.stems, options.two_stems, options.karaoke).names
 
 
 def _require_model(name: str) -> None:

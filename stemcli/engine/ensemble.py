@@ -151,7 +151,7 @@ def assemble(
     if phase_model:
         require_role(options.phase_model, phase_model.separator.role, "phase")
     stems = chosen.stems or shared_stems([(model.name, model.outputs) for model in models])
-    selection = select(stems, options.stems, options.two_stems)
+    selection = select(stems, options.stems, options.two_stems, options.karaoke)
     weights = _weights(models, stems, chosen)
     _require_weights(weights, selection, chosen, stems)
     is_needed = np.any(weights[:, list(selection.picks)], axis=1)

@@ -80,7 +80,7 @@ def _members(preset: Preset, options: Options) -> Members:
     combine = OF_SPECTRA[preset.method] if preset.domain == "spectra" else preset.method
     if not preset.weights:
         return Members(preset.members, preset.name, preset.stems, combine=combine)
-    picks = select(preset.stems, options.stems, options.two_stems).picks
+    picks = select(preset.stems, options.stems, options.two_stems, options.karaoke).picks
     needed = [
         (model, weights)
         for model, weights in zip(preset.members, preset.weights, strict=True)

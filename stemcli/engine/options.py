@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpack
 
@@ -35,6 +36,9 @@ ARGUMENTS = ("on_event", "name", "sample_rate", "jobs")
 NAMES = ("model", "stems")
 """Fields that hold any number of names."""
 
+CHOICES = ("stems", "two_stems", "karaoke")
+"""Fields that choose the outputs, of which only one may be used."""
+
 FORMAT_FIELDS = frozenset({"format", "depth", "bitrate", "quality", "clip_mode"})
 """Fields whose values are only checked together."""
 
@@ -57,6 +61,7 @@ class OptionFields(TypedDict, total=False):
     phase_model: Name
     stems: str | Sequence[str]
     two_stems: str
+    karaoke: bool
     overlap: float | None
     segment: float | None
     shifts: int
@@ -140,6 +145,8 @@ class Options(Config):
             the mixture.
         stems: the stems to keep; all if empty.
         two_stems: keep this stem and the rest of the mixture; off if empty.
+        karaoke: keep only the song without its lead voice or, with models that give none, without
+            vocals; the stem is called ``karaoke``.
         overlap: fraction of a chunk that overlaps the next one; the model's if None.
         segment: length of a chunk in seconds; the model's if None.
         grid: how a song is cut into chunks and how these are joined: as the authors of the model do
@@ -195,6 +202,7 @@ class Options(Config):
     weights: tuple[float, ...] = ()
     combine: Combination = "mean"
     workflow: str = ""
+    karaoke: bool = False
 
     other_names: ClassVar[Mapping[str, str]] = {
         "overwrite": "existing='overwrite'",
@@ -287,8 +295,8 @@ class Options(Config):
         if joined := [name for name in self.model if "," in name and not os.path.exists(name)]:
             names = [name.strip() for name in ",".join(joined).split(",")]
             yield f"one model is named at a time; use {setting(model=names)}"
-        if self.stems and self.two_stems:
-            yield contradiction("stems", "two_stems")
+        chosen = [name for name in CHOICES if getattr(self, name)]
+        yield from (contradiction(one, other) for one, other in pairwise(chosen))
 
     def _weight_mistakes(self) -> Iterator[str]:
         if not all(0 <= weight < math.inf for weight in self.weights):
@@ -302,7 +310,7 @@ class Options(Config):
     def _workflow_mistakes(self) -> Iterator[str]:
         if not self.workflow:
             return
-        for name in ("model", "phase_model", "stems", "two_stems", "weights"):
+        for name in ("model", "phase_model", *CHOICES, "weights"):
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 yield contradiction("workflow", name)
 

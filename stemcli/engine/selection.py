@@ -12,14 +12,21 @@ from functools import reduce
 import numpy as np
 
 from model_zoo import registry
-from model_zoo.catalogue.cards import cards
+from model_zoo.catalogue.cards import DEFAULT_MODEL, cards
 from model_zoo.catalogue.unknown import unknown_stem
 from model_zoo.errors import ConfigError, errors_about
-from model_zoo.option_names import subject
+from model_zoo.option_names import setting, subject
 from stemcli.engine.overlap_add import Block
 
 BACKING = ("instrumental", "accompaniment", "no_vocals")
 """Names for the song without its vocals; a model has at most one of them."""
+
+
+KARAOKE = "karaoke"
+"""Name of the song to sing to: without its lead voice, or without all vocals."""
+
+LEAD = "lead_vocals"
+VOCALS = "vocals"
 
 
 def complete(stems: Block, mixture: Block, *, residual: bool) -> Block:
@@ -93,19 +100,27 @@ class Selection:
         names: names of the outputs.
         picks: indices into the full set.
         complement: whether the rest of the mixture is appended as the last output.
+        rest_only: whether that is the only output.
     """
 
     names: tuple[str, ...]
     picks: tuple[int, ...]
     complement: bool = False
+    rest_only: bool = False
 
     def apply(self, stems: Block, mixture: Block) -> Block:
         """The selected outputs ``(frames, output, channel)``."""
         picked = stems[:, list(self.picks)]
-        return complete(picked, mixture, residual=True) if self.complement else picked
+        outputs = complete(picked, mixture, residual=True) if self.complement else picked
+        return outputs[:, -1:] if self.rest_only else outputs
 
 
-def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str = "") -> Selection:
+def select(
+    available: Sequence[str],
+    stems: Sequence[str] = (),
+    two_stems: str = "",
+    karaoke: bool = False,
+) -> Selection:
     """Choose outputs by name, or by a synonym in :data:`BACKING`.
 
     Args:
@@ -113,11 +128,14 @@ def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str =
         stems: names of the stems to keep; all if empty.
         two_stems: one stem to keep with its complement. If there are exactly two stems, the
             complement has the name of the other one, else ``no_<stem>``.
+        karaoke: whether to keep only the song without its lead voice, or else without vocals.
 
     Raises:
         UnknownNameError: a stem does not exist.
-        ConfigError: a stem is named twice.
+        ConfigError: a stem is named twice, or there is no voice to leave out.
     """
+    if karaoke:
+        return _karaoke(available)
     with errors_about("two_stems"):
         two_stems = resolve_stem(two_stems, available) if two_stems else ""
     named = (two_stems,) if two_stems else tuple(stems) or tuple(available)
@@ -133,3 +151,24 @@ def select(available: Sequence[str], stems: Sequence[str] = (), two_stems: str =
     rest = [name for name in available if name != two_stems]
     other = rest[0] if len(rest) == 1 else f"no_{two_stems}"
     return Selection((two_stems, other), picks, complement=True)
+
+
+def _karaoke(available: Sequence[str]) -> Selection:
+    """The song to sing to, under one name whatever the model calls it.
+
+    With a lead voice among the stems, backing vocals are kept. A stem that a network was trained to
+    give is taken as it is; otherwise it is the mixture without the voice.
+
+    Raises:
+        ConfigError: there is no voice to leave out.
+    """
+    by_folded = {stem.casefold(): index for index, stem in enumerate(available)}
+    for own, voice in (((KARAOKE,), LEAD), (BACKING, VOCALS)):
+        found = next((by_folded[name] for name in own if name in by_folded), None)
+        if found is not None:
+            return Selection((KARAOKE,), (found,))
+        if voice in by_folded:
+            return Selection((KARAOKE,), (by_folded[voice],), complement=True, rest_only=True)
+    problem = f"it needs a model that gives {VOCALS}, found {', '.join(available)}"
+    advice = f"use e.g. {setting(model=DEFAULT_MODEL)}"
+    raise ConfigError(subject("karaoke"), [f"{problem}; {advice}"]).about("karaoke")

@@ -60,6 +60,7 @@ ELSEWHERE = frozenset(
         "existing",
         "fall_back_to_only_track",
         "filename",
+        "karaoke",
         "output",
         "picture",
         "stems",

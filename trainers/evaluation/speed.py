@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 
 from model_zoo.errors import StemError, describe_error, revived
+from stemcli.engine import network_speed
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
@@ -142,10 +141,7 @@ def summed(readings: Sequence[SpeedReading], seconds: float) -> Speed:
 
 def machine(device: str) -> str:
     """Describe the machine: CPU and cores, or the GPU."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores"
+    return network_speed.machine(torch.device(device))
 
 
 def probe_here(probe: Probe) -> dict[str, Any]:
@@ -175,16 +171,6 @@ def probe_here(probe: Probe) -> dict[str, Any]:
 
 def _gpu_peak(device: str) -> int:
     return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else 0
-
-
-def _processor() -> str:
-    """Return the name of the CPU, if the system reports it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _environment() -> dict[str, str]:

@@ -173,6 +173,11 @@ OWN_FIELDS: dict[type[Event], dict[str, Schema]] = {
 }
 """Fields whose JSON differs from the dataclass, or that a command adds."""
 
+ADVISED: Schema = {
+    **{name: TEXT for name in ("name", "licence", "consent", "command")},
+    **{"outputs": NAMES, "size": COUNT, "installed": FLAG},
+    **{"score": {"type": ["object", "null"]}, "song_seconds": NUMBER, "seconds": UNKNOWN},
+}
 BOUNDS: dict[str, Any] = {"outputs": NAMES, "role": TEXT, "installed": FLAG}
 RULES = mapped(ANY)
 ROWS = listed(record({"method": TEXT, "stem": TEXT, "songs": mapped(COUNT), "values": RULES}))
@@ -268,6 +273,14 @@ def documents() -> dict[str, Schema]:
         "stem models info MODEL": record({**card, **BOUNDS, **drawn}),
         "stem models info ARCHITECTURE": record(
             {**architecture, **described, "segment": COUNT, "parameters": COUNT, **names}
+        ),
+        "stem models advise": record(
+            {
+                "stems": NAMES,
+                "count": COUNT,
+                "models": listed(record(ADVISED)),
+                "advice": record({"name": TEXT, "reason": TEXT}),
+            }
         ),
         "stem models verify": listed(record_of(State, ok=FLAG)),
         "stem models add": reference("card"),

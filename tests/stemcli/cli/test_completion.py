@@ -52,7 +52,7 @@ def test_commands(complete: Complete) -> None:
     assert complete("") == [name for name, entry in COMMANDS.items() if entry.is_listed]
     assert complete("mod") == ["models"]
     assert complete("models", "") == [
-        "list", "info", "pull", "path", "verify", "add", "convert", "remove",
+        "list", "info", "advise", "pull", "path", "verify", "add", "convert", "remove",
     ]  # fmt: skip
     assert complete("eval", "s") == ["speed"]
     assert complete("help", "mod") == ["models"]

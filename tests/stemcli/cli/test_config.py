@@ -177,7 +177,8 @@ def test_unknown_keys(command: list[str], run_stem: RunStem) -> None:
 GOOD = {
     "model": "melroformer", "weights": "2", "combine": "max", "phase_model": "runs/phase",
     "stems": "vocals,drums",
-    "two_stems": "vocals", "output": "Stems", "filename": "{stem}/{track}.{ext}", "format": "mp3",
+    "two_stems": "vocals", "karaoke": "true", "output": "Stems",
+    "filename": "{stem}/{track}.{ext}", "format": "mp3",
     "bit_depth": "24", "bitrate": "192", "quality": "2", "clip_mode": "clamp", "picture": "true",
     "skip_existing": "yes", "overwrite": "1", "overlap": "0.5", "segment": "1:30",
     "grid": "centered", "shifts": "2", "seed": "7", "device": "cuda:1", "precision": "bf16",

@@ -71,6 +71,7 @@ def test_separate_and_batch(run_tiny: RunStem, tmp_path: Path) -> None:
     [
         ("models list", "models_list"),
         ("models list --architectures", "models_list_architectures"),
+        ("models advise --no-measure -d cpu", "models_advise"),
         ("models info tiny", "models_info_model"),
         ("models info melrnn", "models_info_architecture"),
         ("models verify", "models_verify"),

@@ -60,6 +60,7 @@ def loaded_by(*args: str) -> set[str]:
         ["models", "list", "--json"],
         ["models", "info", "--help"],
         ["models", "pull", "--help"],
+        ["models", "advise", "--help"],
         ["models", "path", "spleeter_2stems"],
         ["config", "show", "--json"],
         ["completion", "fish"],

@@ -1,6 +1,6 @@
 """Options, commands and file name fields of other tools.
 
-Reference: the command lines of demucs 4, spleeter 2.4, audio-separator 0.44, MSST and open-unmix as
+Reference: the command lines of demucs 4, spleeter 2.4, audio-separator 0.47, MSST and open-unmix as
 their documentation shows them, and the pages of this project that translate them.
 """
 
@@ -17,6 +17,8 @@ import pytest
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from stemcli.cli.app import COMMANDS, stem
+from stemcli.cli.models import convert_command
+from stemcli.cli.models_list import command as models_list
 from stemcli.cli.other_tools import (
     ACCEPTED,
     COMMAND_WORDS,
@@ -59,6 +61,18 @@ def parse(monkeypatch: pytest.MonkeyPatch, run_stem: RunStem, tmp_path: Path) ->
         ("-n melroformer", {"model": ("melroformer",)}),
         ("--name melroformer", {"model": ("melroformer",)}),
         ("--model_filename melroformer", {"model": ("melroformer",)}),
+        ("-n 955717e8", {"model": ("htdemucs",)}),
+        ("-n htdemucs_ft --shifts 2", {"model": ("htdemucs_ft",), "shifts": 2}),
+        (
+            "--model_filename model_bs_roformer_ep_317_sdr_12.9755.ckpt",
+            {"model": ("bs_roformer_viperx_1297",)},
+        ),
+        ("--ensemble_preset vocal_balanced", {"model": ("vocal_balanced",)}),
+        ("--ensemble_algorithm avg_wave", {"combine": "mean"}),
+        ("--ensemble_algorithm median_fft", {"combine": "median-spectrum"}),
+        ("--ensemble_algorithm uvr_max_spec", {"combine": "max-spectrum"}),
+        ("--demucs_overlap 0.5 --use_native_fp16", {"overlap": 0.5, "precision": "fp16"}),
+        ("--bigshifts 3", {"shifts": 3}),
         ("-p spleeter:2stems", {"model": ("spleeter_2stems",)}),
         ("-p spleeter:4stems-16kHz", {"model": ("spleeter_4stems",)}),
         ("--mp3 --mp3-bitrate 192", {"format": "mp3", "bitrate": 192}),
@@ -134,9 +148,11 @@ def test_help_is_shown_beside_options_of_other_tools(run_stem: RunStem) -> None:
 
 
 def test_advice_names_options_that_exist() -> None:
-    ours = {name for each in separate.params if not _is_hidden(each) for name in each.opts}
+    commands = (separate, models_list, convert_command)
+    params = [each for command in commands for each in command.params]
+    ours = {name for each in params if not _is_hidden(each) for name in each.opts}
     advised = {name for row in REFUSED for name in re.findall(r"--[a-z-]+", row.advice)}
-    assert advised - ours == {"--name"}  # of stem models convert and add
+    assert advised - ours == set()
 
 
 def test_no_option_is_listed_twice() -> None:
@@ -165,6 +181,19 @@ def test_all_stems_although_a_setting_names_one(
 ) -> None:
     monkeypatch.setenv("STEM_STEMS", "vocals")
     assert parse(*arguments).stems == stems
+
+
+def test_a_model_or_file_of_that_name_is_preferred(parse: Any, tmp_path: Path) -> None:
+    """``955717e8`` is a name of htdemucs, but also one that a user may give."""
+    (tmp_path / "htdemucs.th").write_bytes(b"")
+    assert parse("-n", "htdemucs.th").model == ("htdemucs.th",)
+    install(small_network(), Card("955717e8", "melrnn", stems=("vocals",), residual="band"))
+    assert parse("-n", "955717e8").model == ("955717e8",)
+
+
+def test_an_unknown_method_of_combining_is_an_error(run_stem: RunStem) -> None:
+    result = run_stem("separate", "song.wav", "--ensemble_algorithm", "ensemble_wav")
+    assert "'--ensemble-algorithm': 'ensemble_wav' is not one of 'mean'" in error_line(result, 2)
 
 
 def test_two_spellings_of_one_value_are_no_contradiction(parse: Any) -> None:

@@ -66,7 +66,8 @@ def test_an_empty_variable_is_not_set(
 REACHED: dict[str, Any] = {
     "model": ("melroformer",), "weights": (2.0,), "combine": "max", "phase_model": "runs/phase",
     "stems": ("vocals", "drums"),
-    "two_stems": "vocals", "output": "Stems", "filename": "{stem}/{track}.{ext}", "format": "mp3",
+    "two_stems": "vocals", "karaoke": True, "output": "Stems",
+    "filename": "{stem}/{track}.{ext}", "format": "mp3",
     "bit_depth": "24", "bitrate": 192, "quality": 2.0, "clip_mode": "clamp", "picture": True,
     "skip_existing": "skip", "overwrite": "overwrite", "overlap": 0.5, "segment": 90.0,
     "grid": "centered", "shifts": 2, "seed": 7, "device": "cuda:1", "precision": "bf16",
@@ -147,6 +148,10 @@ def test_every_option_that_can_have_a_setting_is_in_the_table() -> None:
         # Of options that exclude each other, the typed one is used.
         ("stems = 'vocals'", ("--two-stems", "drums"), {"stems": (), "two_stems": "drums"}),
         ("two_stems = 'drums'", ("--stems", "bass"), {"stems": ("bass",), "two_stems": ""}),
+        ("stems = 'vocals'", ("--karaoke",), {"stems": (), "karaoke": True}),
+        ("two_stems = 'drums'", ("--karaoke",), {"two_stems": "", "karaoke": True}),
+        ("karaoke = true", ("--stems", "bass"), {"stems": ("bass",), "karaoke": False}),
+        ("karaoke = true", ("--no-karaoke",), {"karaoke": False}),
         ("format = 'mp3'\nquality = 2", ("--bitrate", "192"), {"quality": None, "bitrate": 192}),
         ("skip_existing = true", ("--overwrite",), {"existing": "overwrite"}),
         ("skip_existing = true", ("--no-skip-existing",), {"existing": "refuse"}),

@@ -83,6 +83,37 @@ def test_an_unknown_stem_gets_a_suggestion(choice: dict[str, object]) -> None:
         select(FOUR, **choice)
 
 
+VOICE = Selection(("karaoke",), (0,), complement=True, rest_only=True)
+
+
+@pytest.mark.parametrize(
+    ("available", "expected"),
+    [
+        (("vocals", "instrumental"), Selection(("karaoke",), (1,))),
+        (("Vocals", "Accompaniment"), Selection(("karaoke",), (1,))),
+        (("vocals", "drums", "bass", "other"), VOICE),
+        (("vocals",), VOICE),
+        (("lead_vocals", "karaoke"), Selection(("karaoke",), (1,))),
+        (("lead_vocals", "back_vocals", "vocals", "instrumental"), VOICE),
+    ],
+)
+def test_karaoke_by_hand(available: tuple[str, ...], expected: Selection) -> None:
+    """The backing vocals stay if the lead voice is known; names that networks have come first."""
+    assert select(available, karaoke=True) == expected
+
+
+def test_karaoke_is_the_mixture_minus_the_voice() -> None:
+    """By hand: 1.0 minus the first stem is 0.8; the other stems do not count."""
+    stems = np.array([0.2, 0.3, 0.4], "f4").reshape(1, 3, 1)
+    chosen = select(("vocals", "drums", "bass"), karaoke=True)
+    np.testing.assert_allclose(chosen.apply(stems, np.ones((1, 1), "f4")).ravel(), [0.8])
+
+
+def test_karaoke_needs_a_voice() -> None:
+    with pytest.raises(ConfigError, match="needs a model that gives vocals, found drums, bass"):
+        select(("drums", "bass"), karaoke=True)
+
+
 def test_the_complement_is_the_mixture_minus_the_stem() -> None:
     """By hand: 1.0 minus the second stem is 0.7."""
     stems = np.array([0.2, 0.3, 0.5], "f4").reshape(1, 3, 1)

@@ -49,6 +49,24 @@ def separated(loads: list[str], **options: object) -> dict[str, np.ndarray]:
     return Session(chosen, load=load).separate_array(noise(500), RATE)
 
 
+def test_karaoke_of_a_bag_runs_the_network_of_the_voice_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand: ``vocals`` of two, whose first stem it is, is 0.1 of the song; 0.9 is the rest."""
+    bag = Preset("bag", ("one", "two"), ("drums", "vocals"), ((1, 0), (0, 1)))
+    monkeypatch.setattr("stemcli.engine.members.find_preset", {"bag": bag}.get)
+    loads: list[str] = []
+
+    def load(name: str) -> LoadedModel:
+        loads.append(name)
+        return LoadedModel(name, Raw(stems=("vocals", "drums")))
+
+    options = Options(model="bag", karaoke=True, device="cpu", precision="fp32")
+    stems = Session(options, load=load).separate_array(noise(500), RATE)
+    assert (loads, [*stems]) == (["two"], ["karaoke"])
+    np.testing.assert_allclose(stems["karaoke"], 0.9 * noise(500), atol=1e-6)
+
+
 def test_a_stem_of_a_bag_is_that_of_its_network() -> None:
     """By hand: ``a`` of one is 0.1; ``b`` of two, whose stems are in another order, is 0.1."""
     loads: list[str] = []

@@ -16,6 +16,8 @@ from stemcli.engine.options import Options
         ({"model": ("a", "a")}, "named twice"),
         ({"stems": ("a", "a")}, "named twice"),
         ({"stems": ("a",), "two_stems": "b"}, "contradict each other"),
+        ({"two_stems": "b", "karaoke": True}, "two_stems and karaoke contradict each other"),
+        ({"workflow": "a.toml", "karaoke": True}, "workflow and karaoke contradict each other"),
         ({"overlap": 1.0}, "overlap must be at least 0 and below 1"),
         ({"overlap": float("nan")}, "overlap must be at least 0 and below 1"),
         ({"segment": 0.1}, r"segment must be from 0\.25 to 600"),

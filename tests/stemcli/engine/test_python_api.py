@@ -92,6 +92,7 @@ BAD_OPTIONS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"model": ["a", "a"]}, "(model=['a', 'a'])", "(--model a --model a)"),
     ({"stems": ["a", "a"]}, "(stems=['a', 'a'])", "(--stems a,a)"),
     ({"stems": "a", "two_stems": "b"}, "stems and two_stems ", "--stems and --two-stems "),
+    ({"stems": "a", "karaoke": True}, "stems and karaoke ", "--stems and --karaoke "),
     ({"overlap": 1.0}, "overlap must be", "--overlap must be"),
     ({"segment": 0.1}, "segment must be", "--segment must be"),
     ({"shifts": 0}, "shifts must be", "--shifts must be"),

@@ -1,0 +1,157 @@
+"""``stem models advise``: what it shows, and what it says if nothing fits.
+
+Expected scores are those of the catalogue; times are worked by hand from speeds in the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_zoo.catalogue.cards import Card
+from model_zoo.catalogue.install import install
+from model_zoo.catalogue.public import find_public
+from model_zoo.importers.published import network_options
+from stemcli.engine.network_speed import NetworkSpeeds, _key, machine
+from tests.model_zoo.small import small_network
+from tests.stemcli.cli.conftest import RunStem
+from tests.stemcli.cli.results import error_line
+
+FILE = "network-speeds.json"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / ".cache"
+    monkeypatch.setenv("STEM_CACHE", str(folder))
+    return folder
+
+
+def keep(cache: Path, **speeds: float) -> None:
+    """Write speeds of public networks as measured on this machine."""
+    keys = {}
+    for name, speed in speeds.items():
+        model = find_public(name)
+        assert model is not None
+        keys[_key(model.architecture, network_options(model) or {})] = speed
+    cache.mkdir(exist_ok=True)
+    place = f"{machine(torch.device('cpu'))}, cpu, PyTorch {torch.__version__}"
+    (cache / FILE).write_text(json.dumps({place: keys}))
+
+
+def advised(run_stem: RunStem, *options: str) -> dict[str, Any]:
+    result = run_stem("models", "advise", "-d", "cpu", "--no-measure", *options, "--json")
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def test_vocals_by_score(run_stem: RunStem, cache: Path) -> None:
+    """By hand: 0.5 s for a second, half of each chunk new: 0.5 * 240 / 0.5 = 240 s."""
+    keep(cache, mel_band_roformer_kim=0.5)
+    found = advised(run_stem)
+    first = found["models"][0]
+    assert (found["stems"], found["advice"]["name"]) == (["vocals"], "mel_band_roformer_kim")
+    assert (first["seconds"], first["song_seconds"], first["installed"]) == (240, 240, False)
+    assert first["score"]["dataset"] == "Multisong (MVSep)"
+    assert first["score"]["value"] == pytest.approx(10.98)
+    assert first["command"] == "stem separate SONG --model mel_band_roformer_kim"
+    assert [each["seconds"] for each in found["models"][1:]] == [None] * 7
+    assert found["count"] > len(found["models"]) == 8
+
+
+def test_what_people_read(run_stem: RunStem, cache: Path) -> None:
+    keep(cache, mel_band_roformer_kim=0.5)
+    result = run_stem("models", "advise", "-d", "cpu", "--no-measure")
+    header, first, *_ = result.stdout.splitlines()
+    assert "4:00 takes" in header
+    assert " ".join(first.split()) == (
+        "mel_band_roformer_kim 11.0 Multisong (MVSep) 4:00 MIT 912.9 MB"
+    )
+    assert (
+        "Take mel_band_roformer_kim: of these, it has the highest SDR of vocals on "
+        "Multisong (MVSep); a song of 4:00 takes 4:00; 912.9 MB are downloaded first"
+    ) in result.stderr
+    assert "Try: stem separate SONG --model mel_band_roformer_kim\n" in result.stderr
+
+
+def test_drums_by_score_and_licence(run_stem: RunStem) -> None:
+    """By hand: SCNet XL leads (no grant); with a stated licence, Open-Unmix is first (MIT)."""
+    found = advised(run_stem, "--stem", "drums")
+    assert found["advice"]["name"] == "scnet_xl"
+    assert "nobody has granted a right" in found["advice"]["reason"]
+    assert found["models"][0]["command"] == "stem separate SONG --model scnet_xl --stems drums"
+    free = advised(run_stem, "--stem", "drums", "--commercial")
+    assert free["advice"]["name"] == "umxhq"
+    assert {each["licence"] for each in free["models"]} == {"MIT"}
+    assert advised(run_stem, "--stem", "drums", "--licence", "mit") == free
+
+
+def test_several_stems(run_stem: RunStem) -> None:
+    found = advised(run_stem, "--stem", "guitar", "--stem", "piano")
+    assert {"bs_roformer_sw", "htdemucs_6s"} <= {each["name"] for each in found["models"]}
+    assert found["models"][0]["command"].endswith("--stems guitar,piano")
+
+
+def test_models_within_a_time(run_stem: RunStem, cache: Path) -> None:
+    """By hand: Kim's takes 4:00 as above, MDX23C with 0.1 and 7/8 of overlap 3:12.
+
+    Networks of Kim's size whose chunks overlap by a quarter take 0.5 * 240 / 0.75 = 160 s.
+    """
+    keep(cache, mel_band_roformer_kim=0.5, mdx23c_8kfft_instvoc_hq=0.1)
+    found = advised(run_stem, "--within", "3:30")
+    times = {each["name"]: each["seconds"] for each in found["models"]}
+    assert next(iter(times)) == "mdx23c_8kfft_instvoc_hq"
+    assert (times.pop("mdx23c_8kfft_instvoc_hq"), {*times.values()}) == (192, {160})
+
+
+def test_an_installed_model_is_measured_once(
+    run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only model that gives ``band``; its options are in its weights."""
+    install(small_network(), Card("tiny", "melrnn", stems=("vocals",), residual="band"))
+    options = ("models", "advise", "--stem", "band", "-d", "cpu", "--json")
+    (first,) = json.loads(run_stem(*options).stdout)["models"]
+    assert (first["name"], first["installed"], first["licence"]) == ("tiny", True, "not stated")
+    assert 0 < first["seconds"] < 600
+    monkeypatch.delattr(NetworkSpeeds, "measure")
+    assert json.loads(run_stem(*options).stdout)["models"] == [first]
+    assert "it is installed or the smallest" in run_stem(*options[:-1]).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--stem drumz", "Unknown stem 'drumz': did you mean 'drums'?"),
+        ("--stem kick --stem speech", "No model gives kick and speech together"),
+        ("--licence gpl-2", "Unknown licence 'gpl-2': did you mean 'GPL-3.0'?"),
+        ("--stem crowd --commercial", "No such model has a stated licence that allows commercial"),
+        ("--within 1 --no-measure", "No time of 0:01 or less was measured before"),
+        ("--within soon", "'soon' is not a time"),
+        ("-d cuda:99 --no-measure", "GPU"),
+    ],
+)
+def test_wrong_options(options: str, message: str, run_stem: RunStem) -> None:
+    assert message in error_line(run_stem("models", "advise", *options.split()), 2)
+
+
+def test_nothing_is_measured_that_is_not_shown(
+    run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks that cannot be measured have no time."""
+    asked: list[str] = []
+
+    def fails(self: NetworkSpeeds, architecture: str, options: Any) -> float:
+        asked.append(architecture)
+        raise MemoryError
+
+    monkeypatch.setattr(NetworkSpeeds, "measure", fails)
+    result = run_stem("models", "advise", "-d", "cpu", "--json")
+    assert {each["seconds"] for each in json.loads(result.stdout)["models"]} == {None}
+    assert len(asked) <= 8
+    too_slow = error_line(run_stem("models", "advise", "--stem", "crowd", "--within", "9"), 2)
+    assert "No such model separates a song of 4:00 in 0:09 here. Allow more time" in too_slow
