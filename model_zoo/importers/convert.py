@@ -21,6 +21,7 @@ from model_zoo.importers import (
     demucs,
     mdx23c,
     msrkit,
+    onnx_file,
     open_unmix,
     roformer,
     scnet,
@@ -67,14 +68,14 @@ def install_public(model: PublicModel, paths: Sequence[Path], *, overwrite: bool
     check_free(model.name, overwrite)
     public = described(model)
     choices = Choices(public.stems, public.options)
-    program, network = _read([*paths], choices)
+    program, network, separator = _read([*paths], choices)
     if network.architecture != public.architecture:
         raise CheckpointError(
             f"{paths[0]} holds a network {network.architecture} instead of {public.architecture}. "
             "Download it again"
         )
     facts = {"residual": public.residual, **public.facts, "name": model.name}
-    return _install(program, network, [*paths], facts, overwrite)
+    return _install(program, network, separator, [*paths], facts, overwrite)
 
 
 def convert(
@@ -128,14 +129,8 @@ def convert(
     choices = Choices(tuple(stems) or known.stems, {**known.options, **stated}, settings)
     facts = {**known.facts, "name": name, "residual": residual or known.residual}
     facts |= {"licence": licence} if licence != Card.licence else {}
-    try:
-        program, network = _read(sources, choices)
-        return _install(program, network, sources, facts, overwrite)
-    except CheckpointError as error:
-        reason = not_usable(sources[0].name)
-        if not reason or not sources[0].exists():
-            raise
-        raise NoModelError(f"{sources[0]} cannot be converted: {reason}") from error
+    program, network, separator = _read(sources, choices)
+    return _install(program, network, separator, sources, facts, overwrite)
 
 
 def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separator:
@@ -149,8 +144,8 @@ def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separa
         ConfigError: an option contradicts the files.
         CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
     """
-    _, network = _read(sources, Choices(stems))
-    return _built(network, str(sources[0]))
+    _, _, separator = _read(sources, Choices(stems))
+    return separator
 
 
 def _known(sources: Sequence[Path]) -> PublicNetwork | None:
@@ -158,11 +153,18 @@ def _known(sources: Sequence[Path]) -> PublicNetwork | None:
     return known_file(sha256(sources[0])) if is_file else None
 
 
-def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork]:
-    """Name of the program that files come from, and the network in them."""
+def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork, Separator]:
+    """Name of the program that files come from, the network in them, and ours with its tensors."""
     checkpoints = [_checkpoint(source) for source in sources]
-    family = _family(checkpoints)
-    return family.program, family.read(checkpoints, choices)
+    unnamed = next((each for each in checkpoints if onnx_file.UNNAMED in each.notes), None)
+    try:
+        family = _family(checkpoints)
+        network = family.read(checkpoints, choices)
+        return family.program, network, _built(network, str(sources[0]))
+    except CheckpointError as error:
+        if unnamed is None:
+            raise
+        raise onnx_file.folded(unnamed.path, unnamed.notes[onnx_file.UNNAMED]) from error
 
 
 def _checkpoint(source: Path) -> Checkpoint:
@@ -170,7 +172,8 @@ def _checkpoint(source: Path) -> Checkpoint:
     index = tensorflow.index_file(source)
     if index:
         return Checkpoint(source, tensorflow.described(index))
-    return Checkpoint(source, *read_checkpoint(source))
+    read = onnx_file.read if onnx_file.is_onnx(source) else read_checkpoint
+    return Checkpoint(source, *read(source))
 
 
 def _family(checkpoints: Sequence[Checkpoint]) -> Family:
@@ -183,6 +186,8 @@ def _family(checkpoints: Sequence[Checkpoint]) -> Family:
         several = " and ".join(each.program for each in FAMILIES if each.has_file_per_stem)
         raise NoModelError(f"Only models of {several} have one file per stem: convert one file")
     path, tensors, _ = checkpoints[0]
+    if reason := not_usable(path.name):
+        raise NoModelError(f"{path} cannot be converted: {reason}")
     programs = ", ".join(each.program for each in FAMILIES)
     first = shortened(next(iter(sorted(tensors)), "none"))
     raise CheckpointError(
@@ -206,11 +211,11 @@ def _built(network: ForeignNetwork, origin: str) -> Separator:
 def _install(
     program: str,
     network: ForeignNetwork,
+    separator: Separator,
     sources: Sequence[Path],
     facts: Mapping[str, Any],
     overwrite: bool,
 ) -> Card:
-    separator = _built(network, str(sources[0]))
     digests = {file: sha256(file) for source in sources for file in _files(source)}
     names = ", ".join(source.name for source in sources)
     digest = (
