@@ -29,7 +29,7 @@ from model_zoo.importers import (
     tensorflow,
 )
 from model_zoo.importers.family import Checkpoint, Choices, Family, ForeignNetwork
-from model_zoo.importers.published import PublicNetwork, described, known_file
+from model_zoo.importers.published import PublicNetwork, described, known_files
 from model_zoo.importers.settings import Settings, read_settings
 from model_zoo.importers.unpickle import read_checkpoint
 from model_zoo.option_names import option
@@ -68,14 +68,14 @@ def install_public(model: PublicModel, paths: Sequence[Path], *, overwrite: bool
     check_free(model.name, overwrite)
     public = described(model)
     choices = Choices(public.stems, public.options)
-    program, network, separator = _read([*paths], choices)
+    program, network = _read([*paths], choices)
     if network.architecture != public.architecture:
         raise CheckpointError(
             f"{paths[0]} holds a network {network.architecture} instead of {public.architecture}. "
             "Download it again"
         )
     facts = {"residual": public.residual, **public.facts, "name": model.name}
-    return _install(program, network, separator, [*paths], facts, overwrite)
+    return _install(program, network, [*paths], facts, overwrite)
 
 
 def convert(
@@ -93,11 +93,11 @@ def convert(
 ) -> Card:
     """Convert a network of another program to a model of the user's zoo.
 
-    The card of a published file that is known says what is known about it.
+    The card of published files that are known says what is known about them.
 
     Args:
-        path: PyTorch or safetensors file, folder of a Spleeter model, or one PyTorch file per stem
-            of a model of Spleeter or Open-Unmix.
+        path: PyTorch, safetensors or ONNX file, folder of a Spleeter model, or one PyTorch file per
+            stem of a model of Spleeter or Open-Unmix.
         name: name of the new model.
         config: configuration file (YAML) of Music-Source-Separation-Training for public Roformers,
             SCNet and MDX23C: their tensors do not tell hop, chunks and names of stems.
@@ -129,8 +129,9 @@ def convert(
     choices = Choices(tuple(stems) or known.stems, {**known.options, **stated}, settings)
     facts = {**known.facts, "name": name, "residual": residual or known.residual}
     facts |= {"licence": licence} if licence != Card.licence else {}
-    program, network, separator = _read(sources, choices)
-    return _install(program, network, separator, sources, facts, overwrite)
+    with onnx_file.folding_explained(sources):
+        program, network = _read(sources, choices)
+        return _install(program, network, sources, facts, overwrite)
 
 
 def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separator:
@@ -144,27 +145,20 @@ def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separa
         ConfigError: an option contradicts the files.
         CheckpointError: a file is missing, damaged, unsafe or of an unknown layout.
     """
-    _, _, separator = _read(sources, Choices(stems))
-    return separator
+    _, network = _read(sources, Choices(stems))
+    return _built(network, str(sources[0]))
 
 
 def _known(sources: Sequence[Path]) -> PublicNetwork | None:
-    is_file = len(sources) == 1 and sources[0].is_file()
-    return known_file(sha256(sources[0])) if is_file else None
+    are_files = all(source.is_file() for source in sources)
+    return known_files([sha256(source) for source in sources]) if are_files else None
 
 
-def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork, Separator]:
-    """Name of the program that files come from, the network in them, and ours with its tensors."""
+def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork]:
+    """Name of the program that files come from, and the network in them."""
     checkpoints = [_checkpoint(source) for source in sources]
-    unnamed = next((each for each in checkpoints if onnx_file.UNNAMED in each.notes), None)
-    try:
-        family = _family(checkpoints)
-        network = family.read(checkpoints, choices)
-        return family.program, network, _built(network, str(sources[0]))
-    except CheckpointError as error:
-        if unnamed is None:
-            raise
-        raise onnx_file.folded(unnamed.path, unnamed.notes[onnx_file.UNNAMED]) from error
+    family = _family(checkpoints)
+    return family.program, family.read(checkpoints, choices)
 
 
 def _checkpoint(source: Path) -> Checkpoint:
@@ -211,11 +205,11 @@ def _built(network: ForeignNetwork, origin: str) -> Separator:
 def _install(
     program: str,
     network: ForeignNetwork,
-    separator: Separator,
     sources: Sequence[Path],
     facts: Mapping[str, Any],
     overwrite: bool,
 ) -> Card:
+    separator = _built(network, str(sources[0]))
     digests = {file: sha256(file) for source in sources for file in _files(source)}
     names = ", ".join(source.name for source in sources)
     digest = (

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,7 +153,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the weights, without prefixes of wrappers in their names, and notes for :func:`folded`.
+    """Read the weights, without prefixes of wrappers in their names, and notes.
 
     Raises:
         NoModelError: there is no such file.
@@ -178,18 +179,28 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return plain_names(tensors), {UNNAMED: unnamed} if unnamed else {}
 
 
-def folded(path: Path, name: str) -> CheckpointError:
-    """The error for a network that lacks parameters because they have lost their names.
+@contextmanager
+def folding_explained(sources: Sequence[Path]) -> Iterator[None]:
+    """Errors about missing tensors inside say that an exporter has folded them, where it has.
 
     Args:
-        path: the file.
-        name: an initializer that is one of them.
+        sources: files that are converted.
+
+    Raises:
+        CheckpointError: instead of another one, if a file has initializers under other names.
     """
-    return CheckpointError(
-        f"{path} has weights without their names, because constants were folded in its export "
-        f"(initializer {shortened(name)}). Convert the checkpoint that it was exported from, or "
-        "export it with do_constant_folding=False"
-    )
+    try:
+        yield
+    except CheckpointError as error:
+        for path in filter(is_onnx, sources):
+            name = read(path)[1].get(UNNAMED)
+            if name:
+                raise CheckpointError(
+                    f"{path} has weights without their names, because constants were folded in "
+                    f"its export (initializer {shortened(name)}). Convert the checkpoint that it "
+                    "was exported from, or export it with do_constant_folding=False"
+                ) from error
+        raise
 
 
 def _graph(data: Message) -> tuple[list[Initializer], list[Node]]:

@@ -266,7 +266,7 @@ def test_a_known_file_gets_its_card(
     path, _, _ = write(NETWORKS["hdemucs"], tmp_path)
     public = PublicNetwork("hdemucs", FOUR, facts={"licence": "unknown", "paper": "A paper"})
     module = import_module("model_zoo.importers.convert")
-    monkeypatch.setattr(module, "known_file", lambda digest: public)
+    monkeypatch.setattr(module, "known_files", lambda digests: public)
     card = convert(path, name="mine")
     assert (card.name, card.licence, card.paper) == ("mine", "unknown", "A paper")
     assert convert(path, name="mine", licence="MIT", overwrite=True).licence == "MIT"
