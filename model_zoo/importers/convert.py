@@ -29,6 +29,7 @@ from model_zoo.importers import (
     tensorflow,
 )
 from model_zoo.importers.family import Checkpoint, Choices, Family, ForeignNetwork
+from model_zoo.importers.other_files import refuse_other_files
 from model_zoo.importers.published import PublicNetwork, described, known_files
 from model_zoo.importers.settings import Settings, read_settings
 from model_zoo.importers.unpickle import read_checkpoint
@@ -166,6 +167,7 @@ def _checkpoint(source: Path) -> Checkpoint:
     index = tensorflow.index_file(source)
     if index:
         return Checkpoint(source, tensorflow.described(index))
+    refuse_other_files(source)
     read = onnx_file.read if onnx_file.is_onnx(source) else read_checkpoint
     return Checkpoint(source, *read(source))
 

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from model_zoo.errors import CheckpointError, NoModelError
+from model_zoo.errors import CheckpointError
+from model_zoo.importers.other_files import require_file
 from model_zoo.importers.protobuf import Message, fields, signed, varint
 from model_zoo.importers.unpickle import plain_names
 from model_zoo.parsing import shortened
@@ -159,9 +160,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         NoModelError: there is no such file.
         CheckpointError: it is damaged or unsafe, or has its weights in another file.
     """
-    if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "does not exist"
-        raise NoModelError(f"{path} {wrong}. Use the name of a checkpoint file")
+    require_file(path)
     size = path.stat().st_size
     try:
         if size > LARGEST:
@@ -193,14 +192,21 @@ def folding_explained(sources: Sequence[Path]) -> Iterator[None]:
         yield
     except CheckpointError as error:
         for path in filter(is_onnx, sources):
-            name = read(path)[1].get(UNNAMED)
-            if name:
+            if name := _unnamed(path):
                 raise CheckpointError(
                     f"{path} has weights without their names, because constants were folded in "
                     f"its export (initializer {shortened(name)}). Convert the checkpoint that it "
                     "was exported from, or export it with do_constant_folding=False"
                 ) from error
         raise
+
+
+def _unnamed(path: Path) -> str:
+    """The largest initializer of a file that might be a folded parameter; empty if none is."""
+    try:
+        return str(read(path)[1].get(UNNAMED, ""))
+    except CheckpointError:  # the error of the file itself says more
+        return ""
 
 
 def _graph(data: Message) -> tuple[list[Initializer], list[Node]]:

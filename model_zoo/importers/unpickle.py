@@ -32,6 +32,7 @@ from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.files import SUFFIX
+from model_zoo.importers.other_files import require_file
 from model_zoo.importers.package import from_metadata, from_package
 from model_zoo.importers.stand_ins import STAND_INS, Array
 from model_zoo.option_names import use_command
@@ -240,9 +241,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         NoModelError: there is no such file, or it needs no conversion.
         CheckpointError: the file is damaged, unsafe to read or holds no tensors.
     """
-    if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "does not exist"
-        raise NoModelError(f"{path} {wrong}. Use the name of a checkpoint file")
+    require_file(path)
     if path.suffix == SUFFIX:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:

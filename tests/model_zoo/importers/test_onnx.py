@@ -121,8 +121,8 @@ def test_matrices_that_are_stored_transposed(
 
 
 DAMAGE: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "it has no graph"),
-    "a web page": (b"<!DOCTYPE html><html>", "is damaged or is not an ONNX file"),
+    "a version without a graph": (field(1, 8), "it has no graph"),
+    "a text": (b"la la la", "is damaged or is not an ONNX file"),
     "a graph that is a number": (field(7, 5), "a number is where a message should be"),
     "a name that is a number": (
         model([field(2, 1) + field(8, 10**12)]),
