@@ -26,11 +26,9 @@ from model_zoo.importers.family import (
     ForeignNetwork,
     Shapes,
     Tensors,
-    constants_of,
     count,
-    from_msst,
+    msst_network,
     named_stems,
-    residual_of,
     shape,
 )
 from model_zoo.importers.settings import CHUNK
@@ -133,15 +131,8 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
     _require_kind(is_mel, choices)
     config = (_mel if is_mel else _bs)(seen, widths, choices)
     required(config, USUAL, checkpoint.path)
-    config["stems"] = list(stems)
-    return ForeignNetwork(
-        "mel_band_roformer" if is_mel else "bs_roformer",
-        config,
-        tensors,
-        constants_of(config, tensors),
-        residual=residual_of(stems, choices),
-        **from_msst(choices.settings),
-    )
+    architecture = "mel_band_roformer" if is_mel else "bs_roformer"
+    return msst_network(architecture, config, tensors, stems, choices)
 
 
 def _own_tensors(checkpoint: Checkpoint) -> Tensors:
