@@ -206,7 +206,7 @@ def test_public_models_that_cannot_be_converted(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is damaged or is not a PyTorch checkpoint"),
+        (b"", "is empty"),
         (b"only words, no tensors", "is damaged or is not a PyTorch checkpoint"),
         (b"PK\x03\x04 cut off", "is damaged or is not a PyTorch checkpoint"),
     ],
