@@ -20,6 +20,7 @@ Music-Source-Separation-Training. These have one more tensor per attention,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +74,7 @@ PUBLISHED_NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class BandSplitConfig(SpectralConfig):
+class BandSplitConfig(SpectralConfig, ABC):
     """Options of both networks.
 
     Attributes:
@@ -147,13 +148,13 @@ class BandSplitConfig(SpectralConfig):
         found += broken(rules)
         return found or self.mistakes_in_bands()
 
+    @abstractmethod
     def mistakes_in_bands(self) -> list[str]:
         """Contradictions in the layout of the bands."""
-        raise NotImplementedError(f"{type(self).__name__} must check its bands")
 
+    @abstractmethod
     def members(self) -> Members:
         """The bins of every band, computed even where tensors have no storage (device "meta")."""
-        raise NotImplementedError(f"{type(self).__name__} must name the bins of its bands")
 
 
 @dataclass(frozen=True, kw_only=True)

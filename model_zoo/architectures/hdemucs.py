@@ -58,6 +58,8 @@ Steps = Float[Tensor, "batch feature frame"]
 MixtureSpectrum = Complex[Tensor, "batch channel freq frame"]
 StemSpectra = Complex[Tensor, "batch stem channel freq frame"]
 
+DConvMode = Literal["encoder", "decoder", "both"]
+
 DEEPEST = 16
 """Most levels; below the one at which a window has one bin, each one halves the frames."""
 
@@ -71,8 +73,8 @@ INNER = LevelOptions("time", kernel=4, stride=2, padding=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HDemucsConfig(SpectralConfig):
-    """Arguments of :class:`HDemucs`; the defaults are those of the author's ``hdemucs_mmi``.
+class HybridConfig(SpectralConfig):
+    """Options of both versions of hybrid Demucs.
 
     Levels are counted from 0, which is the one next to spectrogram and waveform.
 
@@ -80,22 +82,11 @@ class HDemucsConfig(SpectralConfig):
         stems: names of the sources, in order.
         audio_channels: channels of mixtures and stems, 1 or 2.
         channels: features of level 0; each level has twice as many as the one above.
-        depth: levels; each one divides bins and samples by 4, those below the level with a single
-            bin only the frames, by 2.
-        window_size: STFT window in samples (``nfft``), a power of 4; the hop is a quarter of it.
-        output: ``"spectrum"``: real and imaginary parts, also as input (``cac``, complex as
-            channels); ``"magnitude"``: magnitudes, which get the phase of the mixture.
-        hybrid_old: see :class:`~model_zoo.blocks.hybrid.HybridFourier`.
-        multi_freqs: shares of the bins, from 0 to 1, at which they are split into bands with
-            weights of their own.
-        multi_freqs_depth: number of levels that have such bands.
-        freq_emb: factor of what is learned for each bin and added at level 0; 0 leaves it out.
-        norm_starts: first level with normalization.
+        depth: levels of a U-Net, each of which divides bins or samples by 4.
+        window_size: STFT window in samples (``nfft``); the hop is a quarter of it.
         dconv_mode: where levels have residual branches.
         dconv_depth: residual branches of a level.
         dconv_comp: features of a level divided by those inside its residual branches.
-        dconv_lstm: first level with LSTMs in its residual branches.
-        dconv_attn: first level with attention in its residual branches.
         sample_rate: sample rate in Hz.
         segment: length in samples that the network is trained on.
     """
@@ -105,17 +96,9 @@ class HDemucsConfig(SpectralConfig):
     channels: int = 48
     depth: int = 6
     window_size: int = 4096
-    output: Literal["spectrum", "magnitude"] = "spectrum"
-    hybrid_old: bool = False
-    multi_freqs: tuple[float, ...] = ()
-    multi_freqs_depth: int = 3
-    freq_emb: float = 0.2
-    norm_starts: int = 4
-    dconv_mode: Literal["encoder", "decoder", "both"] = "encoder"
+    dconv_mode: DConvMode = "encoder"
     dconv_depth: int = 2
     dconv_comp: int = 4
-    dconv_lstm: int = 4
-    dconv_attn: int = 4
     sample_rate: int = 44_100
     segment: int = 441_000  # 10 s
 
@@ -128,6 +111,35 @@ class HDemucsConfig(SpectralConfig):
     def widths(self) -> tuple[int, ...]:
         """Features of every level."""
         return tuple(self.channels << level for level in range(self.depth))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HDemucsConfig(HybridConfig):
+    """Arguments of :class:`HDemucs`; the defaults are those of the author's ``hdemucs_mmi``.
+
+    The window is a power of 4. Levels below the one with a single bin halve the frames.
+
+    Attributes:
+        output: ``"spectrum"``: real and imaginary parts, also as input (``cac``, complex as
+            channels); ``"magnitude"``: magnitudes, which get the phase of the mixture.
+        hybrid_old: see :class:`~model_zoo.blocks.hybrid.HybridFourier`.
+        multi_freqs: shares of the bins, from 0 to 1, at which they are split into bands with
+            weights of their own.
+        multi_freqs_depth: number of levels that have such bands.
+        freq_emb: factor of what is learned for each bin and added at level 0; 0 leaves it out.
+        norm_starts: first level with normalization.
+        dconv_lstm: first level with LSTMs in its residual branches.
+        dconv_attn: first level with attention in its residual branches.
+    """
+
+    output: Literal["spectrum", "magnitude"] = "spectrum"
+    hybrid_old: bool = False
+    multi_freqs: tuple[float, ...] = ()
+    multi_freqs_depth: int = 3
+    freq_emb: float = 0.2
+    norm_starts: int = 4
+    dconv_lstm: int = 4
+    dconv_attn: int = 4
 
     @property
     def meeting(self) -> int:

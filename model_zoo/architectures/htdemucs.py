@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_zoo.architectures.hdemucs import DConvMode, HybridConfig
 from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.cross_transformer import CrossTransformer
 from model_zoo.blocks.hybrid import (
@@ -41,13 +42,12 @@ from model_zoo.blocks.hybrid import (
     to_stems,
 )
 from model_zoo.config import broken
-from model_zoo.separator import Separator, SpectralConfig
+from model_zoo.separator import Separator
 
 StemPlanes = Float[Tensor, "batch stem_plane freq frame"]
 StemChannels = Float[Tensor, "batch stem_channel time"]
 
 Axis = Literal["freq", "time"]
-DConvMode = Literal["encoder", "decoder", "both"]
 
 DEEPEST = 8
 """Most levels; with one more, even a window of a million samples had no bins left."""
@@ -57,53 +57,28 @@ EMBEDDING_WEIGHT = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class HTDemucsConfig(SpectralConfig):
+class HTDemucsConfig(HybridConfig):
     """Arguments of :class:`HTDemucs`; the defaults are those of the authors' ``htdemucs``.
 
+    Mixtures that are shorter than ``segment`` are padded to it with zeros, but for training.
+
     Attributes:
-        stems: names of the sources, in order.
-        audio_channels: channels of mixtures and stems, 1 or 2.
-        channels: features of the first level; each level has twice as many as the one above.
-        depth: levels of each U-Net, each of which divides bins or samples by 4.
-        window_size: STFT window in samples (``nfft``); the hop is a quarter of it.
-        dconv_mode: where levels have residual branches.
-        dconv_depth: residual branches of a level.
-        dconv_comp: features of a level divided by those inside its residual branches.
         bottom_channels: width of the transformer's tokens; None for that of the lowest level.
         t_layers: layers of the transformer for each of the two U-Nets.
         t_heads: attention heads.
         t_hidden_scale: width inside feedforward branches divided by that of a token.
         t_dropout: dropout probability of the transformer in training.
-        sample_rate: sample rate in Hz.
-        segment: length in samples that the network is trained on. Shorter mixtures are padded to it
-            with zeros, but for training.
     """
 
-    stems: tuple[str, ...] = ("drums", "bass", "other", "vocals")
-    audio_channels: int = 2
-    channels: int = 48
     depth: int = 4
-    window_size: int = 4096
     dconv_mode: DConvMode = "both"
-    dconv_depth: int = 2
     dconv_comp: int = 8
+    segment: int = 343_980  # 7.8 s
     bottom_channels: int | None = 512
     t_layers: int = 5
     t_heads: int = 8
     t_hidden_scale: float = 4.0
     t_dropout: float = 0.02
-    sample_rate: int = 44_100
-    segment: int = 343_980  # 7.8 s
-
-    @property
-    def hop_size(self) -> int:
-        """Samples between two frames."""
-        return self.window_size // 4
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Features of every level."""
-        return tuple(self.channels << level for level in range(self.depth))
 
     @property
     def token_width(self) -> int:

@@ -63,8 +63,8 @@ def find_weights(source: Path) -> Path:
         return _best_of(source)
     if not source.exists():
         raise NoModelError(_missing(source))
-    if source.suffix.lower() == ".onnx":
-        raise NoModelError(f"{source} cannot be used: {not_usable(source.name)}")
+    if source.suffix.lower() == ".onnx" and (reason := not_usable(source.name)):
+        raise NoModelError(f"{source} cannot be used: {reason}")
     if source.suffix != SUFFIX:
         raise NoModelError(
             f"{source} is not a {SUFFIX} file. To convert a checkpoint of another program:"

@@ -14,7 +14,7 @@ SEE_INSTALLED = "stem models list"
 FAMILIES = {
     r"mdx|repro_mdx_a(_time_only)?": "Demucs without spectrograms",
     r"mdx(_extra)?_q": "quantized Demucs",
-    r".*mdx.?net.*|uvr[-_]mdx.*|kim_.*|.*\.onnx": "MDX-Net",
+    r".*mdx.?net.*|uvr[-_]mdx.*|kim_.*|kuielab_.*|reverb_hq_.*": "MDX-Net",
     r"\d*_?hp\d?[-_].*|uvr[-_]de.*": "UVR's VR networks",
     r"x-?umx.*": "X-UMX",
 }

@@ -22,6 +22,7 @@ from model_zoo.importers import (
     demucs,
     mdx23c,
     msrkit,
+    onnx_file,
     open_unmix,
     roformer,
     scnet,
@@ -30,7 +31,8 @@ from model_zoo.importers import (
 )
 from model_zoo.importers.archive import unpacked
 from model_zoo.importers.family import Checkpoint, Choices, Family, ForeignNetwork
-from model_zoo.importers.published import PublicNetwork, described, known_file
+from model_zoo.importers.other_files import refuse_other_files
+from model_zoo.importers.published import PublicNetwork, described, known_files
 from model_zoo.importers.settings import Settings, read_settings
 from model_zoo.importers.unpickle import read_checkpoint
 from model_zoo.option_names import option
@@ -96,11 +98,11 @@ def convert(
 ) -> Card:
     """Convert a network of another program to a model of the user's zoo.
 
-    The card of a published file that is known says what is known about it.
+    The card of published files that are known says what is known about them.
 
     Args:
-        path: PyTorch or safetensors file, folder of a Spleeter model, or one PyTorch file per stem
-            of a model of Spleeter or Open-Unmix.
+        path: PyTorch, safetensors or ONNX file, folder of a Spleeter model, or one PyTorch file per
+            stem of a model of Spleeter or Open-Unmix.
         name: name of the new model.
         config: configuration file (YAML) of Music-Source-Separation-Training for public Roformers,
             SCNet and MDX23C: their tensors do not tell hop, chunks and names of stems.
@@ -133,14 +135,9 @@ def convert(
     choices = Choices(tuple(stems) or known.stems, options, settings)
     facts = {**known.facts, "name": name, "residual": residual or known.residual}
     facts |= {"licence": licence} if licence != Card.licence else {}
-    try:
+    with onnx_file.folding_explained(sources):
         program, network = _read(sources, choices)
         return _install(program, network, sources, facts, overwrite)
-    except CheckpointError as error:
-        reason = not_usable(sources[0].name)
-        if not reason or not sources[0].exists():
-            raise
-        raise NoModelError(f"{sources[0]} cannot be converted: {reason}") from error
 
 
 def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separator:
@@ -159,8 +156,8 @@ def read_network(sources: Sequence[Path], stems: tuple[str, ...] = ()) -> Separa
 
 
 def _known(sources: Sequence[Path]) -> PublicNetwork | None:
-    is_file = len(sources) == 1 and sources[0].is_file()
-    return known_file(sha256(sources[0])) if is_file else None
+    are_files = all(source.is_file() for source in sources)
+    return known_files([sha256(source) for source in sources]) if are_files else None
 
 
 def _read(sources: Sequence[Path], choices: Choices) -> tuple[str, ForeignNetwork]:
@@ -176,7 +173,9 @@ def _checkpoint(source: Path) -> Checkpoint:
     index = tensorflow.index_file(source)
     if index:
         return Checkpoint(source, tensorflow.described(index))
-    return Checkpoint(source, *read_checkpoint(source))
+    refuse_other_files(source)
+    read = onnx_file.read if onnx_file.is_onnx(source) else read_checkpoint
+    return Checkpoint(source, *read(source))
 
 
 def _family(checkpoints: Sequence[Checkpoint]) -> Family:
@@ -189,6 +188,8 @@ def _family(checkpoints: Sequence[Checkpoint]) -> Family:
         several = " and ".join(each.program for each in FAMILIES if each.has_file_per_stem)
         raise NoModelError(f"Only models of {several} have one file per stem: convert one file")
     path, tensors, _ = checkpoints[0]
+    if reason := not_usable(path.name):
+        raise NoModelError(f"{path} cannot be converted: {reason}")
     programs = ", ".join(each.program for each in FAMILIES)
     first = shortened(next(iter(sorted(tensors)), "none"))
     raise CheckpointError(

@@ -178,15 +178,38 @@ def chunk_overlap(settings: Settings) -> float | None:
     return min(round(1 - 1 / chunks, 6), MOST_OVERLAP)
 
 
-def from_msst(settings: Settings) -> dict[str, Any]:
-    """How Music-Source-Separation-Training separates, for :class:`ForeignNetwork`."""
-    overlap = chunk_overlap(settings)
-    is_leveled = settings.values.get("inference.normalize") is True
-    return {
-        "overlap": 0.5 if overlap is None else overlap,
-        "grid": "msst",
-        "level": "standard" if is_leveled else None,
-    }
+def msst_network(
+    architecture: str,
+    config: Mapping[str, Any],
+    tensors: Tensors,
+    stems: Sequence[str],
+    choices: Choices,
+) -> ForeignNetwork:
+    """A network that is used as Music-Source-Separation-Training does.
+
+    Args:
+        architecture: its architecture.
+        config: its options but for the stems.
+        tensors: its tensors under our names.
+        stems: names of its stems.
+        choices: what is stated.
+
+    Raises:
+        ConfigError: the configuration file states an impossible overlap.
+    """
+    complete = {**config, "stems": list(stems)}
+    overlap = chunk_overlap(choices.settings)
+    is_leveled = choices.settings.values.get("inference.normalize") is True
+    return ForeignNetwork(
+        architecture,
+        complete,
+        tensors,
+        constants_of(complete, tensors),
+        residual=residual_of(stems, choices),
+        overlap=0.5 if overlap is None else overlap,
+        grid="msst",
+        level="standard" if is_leveled else None,
+    )
 
 
 def constants_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Shape]:

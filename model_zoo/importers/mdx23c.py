@@ -17,11 +17,9 @@ from model_zoo.importers.family import (
     Family,
     ForeignNetwork,
     Shapes,
-    constants_of,
     count,
-    from_msst,
+    msst_network,
     named_stems,
-    residual_of,
     shape,
 )
 from model_zoo.importers.settings import CHUNK
@@ -81,16 +79,8 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
     values = shape(shapes, "first_conv.weight", 4)[1]
     outputs = shape(shapes, "final_conv.2.weight", 4)[0] // values
     stems = named_stems(outputs, choices, checkpoint.path)
-    config["stems"] = list(stems)
     tensors = {f"network.{name}": value for name, value in checkpoint.tensors.items()}
-    return ForeignNetwork(
-        "mdx23c",
-        config,
-        tensors,
-        constants_of(config, tensors),
-        residual=residual_of(stems, choices),
-        **from_msst(choices.settings),
-    )
+    return msst_network("mdx23c", config, tensors, stems, choices)
 
 
 def _sizes(shapes: Shapes, channels: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -33,10 +33,22 @@ class PublicNetwork(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
-def known_file(digest: str) -> PublicNetwork | None:
-    """The published network whose only file has this SHA-256; None if the catalogue has none."""
-    model = find_by_sha256(digest)
-    return described(model) if model and len(model.files) == 1 else None
+def known_files(digests: Sequence[str]) -> PublicNetwork | None:
+    """The published network that consists of files with these SHA-256; None if there is none.
+
+    Args:
+        digests: SHA-256 of each file; the stems of a network with a file for each are in this
+            order.
+    """
+    model = find_by_sha256(digests[0])
+    if model is None or len(model.files) != len(digests):
+        return None
+    if len(digests) == 1:
+        return described(model)
+    stems = {file.sha256: stem for file, stem in zip(model.files, model.stems, strict=False)}
+    if stems.keys() != {*digests}:
+        return None
+    return described(model)._replace(stems=tuple(stems[digest] for digest in digests))
 
 
 def described(model: PublicModel) -> PublicNetwork:

@@ -26,11 +26,9 @@ from model_zoo.importers.family import (
     ForeignNetwork,
     Shapes,
     Tensors,
-    constants_of,
     count,
-    from_msst,
+    msst_network,
     named_stems,
-    residual_of,
     shape,
 )
 from model_zoo.importers.settings import CHUNK
@@ -138,18 +136,12 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
     stems = named_stems(count(shapes, "mask_estimators."), choices, checkpoint.path)
     widths = [*_widths(shapes)]
     is_mel = _is_mel(seen["norm"], widths)
+    _require_kind(is_mel, choices)
     config = (_mel if is_mel else _bs)(seen, widths, choices)
     config = {**MSST, **(MSST_SETTINGS if choices.settings.values else {}), **config}
     required(config, USUAL, checkpoint.path)
-    config["stems"] = list(stems)
-    return ForeignNetwork(
-        "mel_band_roformer" if is_mel else "bs_roformer",
-        config,
-        tensors,
-        constants_of(config, tensors),
-        residual=residual_of(stems, choices),
-        **from_msst(choices.settings),
-    )
+    architecture = "mel_band_roformer" if is_mel else "bs_roformer"
+    return msst_network(architecture, config, tensors, stems, choices)
 
 
 def _own_tensors(checkpoint: Checkpoint) -> Tensors:
@@ -219,6 +211,16 @@ def _is_mel(norm: str, widths: Sequence[int]) -> bool:
         return norm == "each"
     bins = sum(widths) // (2 * _channels(widths))
     return bins < 2 or (bins - 1) & (bins - 2) != 0
+
+
+def _require_kind(is_mel: bool, choices: Choices) -> None:
+    """Refuse the configuration file of the other network: each has its own option for bands."""
+    kind, bands = (
+        ("BS-RoFormer", "freqs_per_bands") if is_mel else ("Mel-Band RoFormer", "num_bands")
+    )
+    if choices.settings.values.get(f"model.{bands}") is not None:
+        mistake = f"model.{bands} is an option of {kind}, but the tensors are those of the other"
+        raise ConfigError(option("config"), [mistake])
 
 
 def _channels(widths: Sequence[int]) -> int:

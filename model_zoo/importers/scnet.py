@@ -20,11 +20,9 @@ from model_zoo.importers.family import (
     Family,
     ForeignNetwork,
     Shapes,
-    constants_of,
     count,
-    from_msst,
+    msst_network,
     named_stems,
-    residual_of,
     shape,
 )
 from model_zoo.importers.settings import CHUNK
@@ -115,16 +113,8 @@ def read(checkpoints: Sequence[Checkpoint], choices: Choices) -> ForeignNetwork:
         config = {"band_ratios": RATIOS, **config}
     required(config, {"band_ratios": None}, checkpoint.path)
     stems = named_stems(_outputs(shapes, config), choices, checkpoint.path, STEMS)
-    config["stems"] = list(stems)
     tensors = {f"network.{name}": value for name, value in checkpoint.tensors.items()}
-    return ForeignNetwork(
-        "scnet",
-        config,
-        tensors,
-        constants_of(config, tensors),
-        residual=residual_of(stems, choices),
-        **from_msst(choices.settings),
-    )
+    return msst_network("scnet", config, tensors, stems, choices)
 
 
 def _refuse_transformers(checkpoint: Checkpoint) -> None:

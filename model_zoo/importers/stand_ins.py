@@ -67,6 +67,30 @@ def reconstruct(*_: object) -> Array:
     return Array()
 
 
+def scalar(*_: object) -> None:
+    """Stands for the function that creates a number of NumPy, such as a trainer's best score."""
+
+
+class Ignored:
+    """Stands for plain data beside the tensors that nothing here needs: paths and arguments."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        """Receive the values, which are not kept."""
+
+
+IGNORED = (
+    "argparse.Namespace",
+    *(
+        f"{module}.{kind}Path"
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "Windows", "PurePosix", "PureWindows")
+    ),
+)
+"""Classes of plain data in checkpoints of trainers; the second module is that of Python 3.13."""
+
 HYBRIDS = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
 """Classes that exist here."""
 
@@ -97,9 +121,12 @@ class Ratio:
 STAND_INS: list[Any] = [
     (reconstruct, "numpy.core.multiarray._reconstruct"),  # before NumPy 2
     (reconstruct, "numpy._core.multiarray._reconstruct"),
+    (scalar, "numpy.core.multiarray.scalar"),
+    (scalar, "numpy._core.multiarray.scalar"),
     (Array, "numpy.ndarray"),
     (TensorKind, "numpy.dtype"),
     (Ratio, "fractions.Fraction"),
+    *((Ignored, name) for name in IGNORED),
     *((name, name) for name in (*HYBRIDS, *WAVEFORM)),
 ]
 """Names in pickles and what stands for them, for :func:`torch.serialization.safe_globals`. A class

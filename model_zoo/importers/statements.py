@@ -184,5 +184,5 @@ def required(config: Mapping[str, Any], usual: Mapping[str, Any], origin: Path) 
             hint = "" if value is None else f", or {setting(**{name: value})}, which is usual"
             raise ConfigError(
                 option("config"),
-                [f"the tensors of {origin.name} do not tell {name}: add {file}{hint}"],
+                [f"neither a YAML nor the tensors of {origin.name} tell {name}: add {file}{hint}"],
             )

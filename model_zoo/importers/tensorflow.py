@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_zoo.errors import CheckpointError
+from model_zoo.importers.protobuf import Message, fields, signed, varint
 from model_zoo.parsing import shortened
 from model_zoo.weight_checks import LONGEST_NAME, MOST_AXES, MOST_TENSORS, check_tensors
 
@@ -162,7 +163,7 @@ def _index_bytes(path: Path) -> bytes:
     return data
 
 
-def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, IndexEntry]]:
+def _entries(data: bytes) -> tuple[dict[int, int | Message], dict[str, IndexEntry]]:
     """Entries of the index: the header and all tensors."""
     footer = data[-_FOOTER:]
     _, at = _handle(footer, 0)
@@ -175,14 +176,14 @@ def _entries(data: bytes) -> tuple[dict[int, int | bytes], dict[str, IndexEntry]
     values = dict(islice(pairs, MOST_ENTRIES + 1))
     if len(values) > MOST_ENTRIES:
         raise ValueError("its index has too many entries")
-    header = dict(_fields(values.pop(b"", b"")))
+    header = dict(fields(values.pop(b"", b"")))
     return header, {key.decode(): _entry(value) for key, value in values.items()}
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
     """Offset and size of a block, and the end of the handle."""
-    offset, at = _varint(data, at)
-    size, at = _varint(data, at)
+    offset, at = varint(data, at)
+    size, at = varint(data, at)
     return (offset, size), at
 
 
@@ -194,9 +195,9 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         raise ValueError("a block of the index is compressed or has a wrong checksum")
     at, end, key = 0, size - 4 - 4 * restarts, b""
     while at < end:
-        shared, at = _varint(block, at)
-        added, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = varint(block, at)
+        added, at = varint(block, at)
+        length, at = varint(block, at)
         key = key[:shared] + block[at : at + added]
         if len(key) > LONGEST_NAME:
             raise ValueError("a name of the index is too long")
@@ -206,50 +207,16 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def _entry(value: bytes) -> IndexEntry:
-    fields = dict(_fields(value))
-    numbers = [int(fields.get(number, 0)) for number in (_SHARD, _OFFSET, _SIZE, _CHECKSUM)]
-    return IndexEntry(int(fields.get(_TYPE, 0)), _shape(fields.get(_SHAPE, b"")), *numbers)
+    content = dict(fields(value))
+    numbers = [int(content.get(number, 0)) for number in (_SHARD, _OFFSET, _SIZE, _CHECKSUM)]
+    return IndexEntry(int(content.get(_TYPE, 0)), _shape(content.get(_SHAPE, b"")), *numbers)
 
 
-def _shape(value: int | bytes) -> tuple[int, ...]:
+def _shape(value: int | Message) -> tuple[int, ...]:
     """TensorShapeProto: field 2 is one axis, whose field 1 is its size."""
-    axes = (dict(_fields(axis)) for number, axis in _fields(value) if number == 2)
+    axes = (dict(fields(axis)) for number, axis in fields(value) if number == 2)
     sizes = tuple(int(axis.get(1, 0)) for axis in islice(axes, MOST_AXES + 1))
-    return tuple(size - 2**64 if size >= 2**63 else size for size in sizes)  # int64 in a varint
-
-
-def _fields(data: int | bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Numbers and values of a protocol buffer (protobuf.dev, "Encoding")."""
-    if isinstance(data, int):
-        raise ValueError("an entry of the index is a number instead of a message")
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-        elif wire == 2:
-            length, at = _varint(data, at)
-            yield number, data[at : at + length]
-            at += length
-        elif wire in (1, 5):
-            width = 8 if wire == 1 else 4
-            yield number, int.from_bytes(data[at : at + width], "little")
-            at += width
-        else:
-            raise ValueError("an entry of the index cannot be read")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Decode a varint: groups of seven bits, lowest first; returns the value and its end."""
-    value = 0
-    for index in range(10):
-        byte = data[at + index]
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, at + index + 1
-    raise ValueError("a number of the index does not end")
+    return tuple(map(signed, sizes))
 
 
 def _tensor(path: Path, entry: IndexEntry) -> Tensor:

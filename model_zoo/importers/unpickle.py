@@ -32,6 +32,7 @@ from torch.serialization import safe_globals
 
 from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.files import SUFFIX
+from model_zoo.importers.other_files import require_file
 from model_zoo.importers.package import from_metadata, from_package
 from model_zoo.importers.stand_ins import STAND_INS, Array
 from model_zoo.option_names import use_command
@@ -213,7 +214,7 @@ CONTAINERS = (
     *("state_dict", "model_state_dict", "state", "best_state", "ema_state_dict", "ema", "weights"),
     *("generator", "model", "net", "network"),
 )
-"""Keys under which trainers store the state of a network, the first of which counts."""
+"""Keys under which trainers store the state of a network; the first with tensors counts."""
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:
@@ -240,9 +241,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         NoModelError: there is no such file, or it needs no conversion.
         CheckpointError: the file is damaged, unsafe to read or holds no tensors.
     """
-    if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "does not exist"
-        raise NoModelError(f"{path} {wrong}. Use the name of a checkpoint file")
+    require_file(path)
     if path.suffix == SUFFIX:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
@@ -251,7 +250,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     check_archive(path)
     content = _load(path)
     notes = from_package(path, content)
-    found = _tensors(_unwrap(content))
+    found = _network(content, set())
     if not found:
         raise CheckpointError(
             f"{path} holds no tensors by name. "
@@ -323,21 +322,21 @@ def _load(path: Path) -> Any:
         raise not_a_checkpoint(path) from error
 
 
-def _unwrap(content: Any) -> Any:
-    """Find the mapping of names to tensors inside of a trainer's checkpoint."""
-    for _ in CONTAINERS:  # a mapping may hold itself
-        if not isinstance(content, Mapping) or _tensors(content):
-            return content
-        inner = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
-        if not inner:
-            return content
-        content = inner[0]
-    return content
+def _network(content: Any, seen: set[int]) -> dict[str, Tensor]:
+    """The tensors of a network in a trainer's checkpoint, which may have others beside it.
 
-
-def _tensors(content: Any) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
+    Args:
+        content: the checkpoint.
+        seen: mappings that have been looked into, since one may hold itself.
+    """
+    if not isinstance(content, Mapping) or id(content) in seen:
         return {}
+    seen.add(id(content))
+    inner = (_network(content.get(key), seen) for key in CONTAINERS)
+    return next(filter(None, inner), None) or _tensors(content)
+
+
+def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
     plain = {
         name: torch.from_numpy(value.values)
         if isinstance(value, Array) and value.values is not None

@@ -170,10 +170,10 @@ def convert_command(
 ) -> None:
     """Add a model from checkpoints of other programs.
 
-    CHECKPOINT is the file of a network of Demucs v3 or v4, a public Roformer, SCNet, MDX23C or
-    MSRKit, the folder of a Spleeter TensorFlow model, or one torch file per stem of a model of
-    Spleeter or Open-Unmix. Its names and shapes tell which. No code in the files is run. The result
-    is a safetensors file with a card in your zoo.
+    CHECKPOINT is the torch, safetensors or ONNX file of a network of Demucs v3 or v4, a public
+    Roformer, SCNet, MDX23C or MSRKit, the folder of a Spleeter TensorFlow model, or one torch file
+    per stem of a model of Spleeter or Open-Unmix. Its names and shapes tell which. No code in the
+    files is run. The result is a safetensors file with a card in your zoo.
     """
     from model_zoo.importers import convert
 

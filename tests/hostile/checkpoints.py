@@ -177,11 +177,11 @@ BUNDLES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a number without an end": (
         partial(bundle, content=index([(b"x", b"\xff" * 100_000)])),
-        "a number of the index does not end",
+        "a number does not end",
     ),
     "a part that is a number": (
         partial(bundle, content=index([(b"x", field(2, 7))])),
-        "an entry of the index is a number instead of a message",
+        "a number is where a message should be",
     ),
     "a name of a megabyte": (
         partial(bundle, content=index([(b"x" * 900_000, entry([1], 0, 4))])),

@@ -15,9 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from model_zoo.errors import StemError
-from model_zoo.importers.convert import _built, _read
-from model_zoo.importers.family import Choices
-from model_zoo.importers.settings import read_settings
+from model_zoo.importers import convert
+from tests.model_zoo.importers import onnx_writer
 from tests.model_zoo.importers.published import (
     NETWORKS,
     as_package,
@@ -45,21 +44,28 @@ PIECES = (
 
 
 def files(folder: Path) -> list[tuple[Path, Path | None]]:
-    """A pickle of before torch 1.6, an archive, a package and a safetensors file, with settings."""
+    """Checkpoints of every format, with a configuration file where the network has one."""
     config = NETWORKS["bs"].write_settings(folder)
     write(NETWORKS["bs"], folder, "archive.ckpt")
     tensors = published_tensors(NETWORKS["bs"].network())
     torch.save(tensors, folder / "old.ckpt", _use_new_zipfile_serialization=False)
+    onnx_writer.write(folder / "net.onnx", tensors)
     demucs = NETWORKS["htdemucs"]
     state = published_tensors(demucs.network())
     torch.save(as_package(demucs, state), folder / "net.th")
     texts = {"klass": "demucs.htdemucs.HTDemucs", "args": "[]", "kwargs": '{"t_heads": 2}'}
     save_file(state, folder / "net.safetensors", texts)
+    others = [folder / name for name in ("scnet", "mdx23c")]
+    for other in others:
+        other.mkdir()
+        write(NETWORKS[other.name], other)
     return [
         (folder / "archive.ckpt", config),
         (folder / "old.ckpt", config),
+        (folder / "net.onnx", config),
         (folder / "net.th", None),
         (folder / "net.safetensors", None),
+        *((other / "network.ckpt", other / "network.yaml") for other in others),
     ]
 
 
@@ -85,26 +91,28 @@ def try_once(path: Path, config: Path | None, seed: int) -> None:
     draws = random.Random(seed)
     broken = path.with_name(f"broken{path.suffix}")
     broken.write_bytes(mutated(path.read_bytes(), draws, 10**9 if seed % 2 else 4000))
+    options = {"stems": ("vocals",), "hop_size": 60} if config else {}
     with suppress(StemError):
-        choices = Choices(stems=("vocals",), options={"hop_size": 60}) if config else Choices()
-        _built(_read([broken], choices)[1], "broken")
+        convert(broken, name="mine", overwrite=True, **options)  # type: ignore[arg-type]
     if config is not None:
         strange = config.with_name("strange.yaml")
         strange.write_bytes(mutated(config.read_bytes(), draws, 10**9))
         with suppress(StemError):
-            _built(_read([path], Choices(settings=read_settings(strange)))[1], "strange")
+            convert(path, name="mine", config=strange, overwrite=True)
 
 
+@pytest.mark.usefixtures("zoo")
 def test_mutations(tmp_path: Path) -> None:
     tried = files(tmp_path)
-    for seed in range(200):
+    for seed in range(84):
         try_once(*tried[seed % len(tried)], seed)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("zoo")
 def test_mutations_for_a_minute(tmp_path: Path) -> None:
     tried, end, seed = files(tmp_path), time.monotonic() + SECONDS, 1000
     while time.monotonic() < end:
         try_once(*tried[seed % len(tried)], seed)
         seed += 1
-    assert seed > 1100
+    assert seed > 1000 + len(tried)

@@ -109,10 +109,10 @@ def test_contradictions_name_both_sides(
     ("name", "options", "message"),
     [
         ("bs", {}, "do not name its 1 stems: name each, or add config=PATH"),
-        ("bs", {"stems": ("vocals",)}, "do not tell hop_size: add config='network.yaml', or hop"),
+        ("bs", {"stems": ("vocals",)}, "tell hop_size: add config='network.yaml', or hop"),
         ("mel", {"stems": ("vocals",), "hop_size": 60}, "other mel bands than window_size 2048"),
-        ("scnet", {}, "do not tell band_ratios: add config"),
-        ("mdx23c", {"stems": ("a", "b")}, "do not tell window_size: add config"),
+        ("scnet", {}, "tell band_ratios: add config"),
+        ("mdx23c", {"stems": ("a", "b")}, "tell window_size: add config"),
     ],
 )
 def test_what_tensors_do_not_tell_is_not_guessed(
@@ -266,7 +266,7 @@ def test_a_known_file_gets_its_card(
     path, _, _ = write(NETWORKS["hdemucs"], tmp_path)
     public = PublicNetwork("hdemucs", FOUR, facts={"licence": "unknown", "paper": "A paper"})
     module = import_module("model_zoo.importers.convert")
-    monkeypatch.setattr(module, "known_file", lambda digest: public)
+    monkeypatch.setattr(module, "known_files", lambda digests: public)
     card = convert(path, name="mine")
     assert (card.name, card.licence, card.paper) == ("mine", "unknown", "A paper")
     assert convert(path, name="mine", licence="MIT", overwrite=True).licence == "MIT"

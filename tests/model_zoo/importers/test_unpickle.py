@@ -5,6 +5,7 @@ Reference: files of torch and NumPy are read bit for bit; bombs are worked by ha
 
 from __future__ import annotations
 
+import argparse
 import io
 import pickle
 from collections import OrderedDict
@@ -39,6 +40,46 @@ def test_arrays_of_numpy_are_read(tmp_path: Path, kind: str, order: Any) -> None
     tensors = state_dict(tmp_path / "net.pt")
     assert tensors.keys() == {"a"}
     np.testing.assert_array_equal(tensors["a"].numpy(), array)
+
+
+def trained() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A network's state, and what trainers save beside it: of torch, NumPy and Python."""
+    network = torch.nn.Linear(2, 3)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    rest = {
+        "optimizer_state_dict": optimizer.state_dict(),
+        "best_metric": np.float64(9.1),
+        "all_metrics": {"sdr": [np.float32(1.5), np.int64(3)]},
+        "args": argparse.Namespace(config_path=Path("x.yaml"), lr=[1e-3]),
+        "rng_state": torch.get_rng_state(),
+        "losses": np.arange(3.0),
+        "epoch": 3,
+        "model": {"name": "linear"},
+    }
+    return dict(network.state_dict()), rest
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "state", "weights", "net"])
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_training_checkpoints_are_read(tmp_path: Path, is_archive: bool, key: str) -> None:
+    """Tensors and arrays beside the network are not taken for it."""
+    state, rest = trained()
+    path = tmp_path / "net.ckpt"
+    content = {**rest, key: state}
+    torch.save(content, path, _use_new_zipfile_serialization=is_archive)
+    tensors = state_dict(path)
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
+
+
+def test_a_mapping_may_hold_itself(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"a.b": torch.ones(2)}
+    for key in unpickle.CONTAINERS:
+        content[key] = content
+    torch.save(content, tmp_path / "net.pt")
+    assert state_dict(tmp_path / "net.pt").keys() == {"a.b"}
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))

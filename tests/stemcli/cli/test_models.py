@@ -198,7 +198,8 @@ def test_info_with_changed_options(run_stem: RunStem) -> None:
             "old.pth",
             "old.pth is not a .safetensors file. To convert a checkpoint of another program: stem",
         ),
-        ("Kim.onnx", "Kim.onnx cannot be used: weights of MDX-Net cannot be used yet"),
+        ("Kim_1.onnx", "Kim_1.onnx cannot be used: weights of MDX-Net cannot be used yet"),
+        ("net.onnx", "net.onnx is not a .safetensors file. To convert a checkpoint of another"),
         (
             "run",
             "run is an empty folder, so it is not the folder of a run. Use the folder of a run",
@@ -209,7 +210,7 @@ def test_info_errors_are_one_sentence(
     run_stem: RunStem, tmp_path: Path, args: str, expected: str
 ) -> None:
     (tmp_path / "run").mkdir()
-    for file in ("song.wav", "old.pth", "Kim.onnx", "text.safetensors"):
+    for file in ("song.wav", "old.pth", "Kim_1.onnx", "net.onnx", "text.safetensors"):
         (tmp_path / file).write_text("la la la")
     weights.save(tmp_path / "weights.safetensors", small_network())
     assert expected in error_line(run_stem("models", "info", *args.split()), 2)
