@@ -117,7 +117,9 @@ def error(ours: nn.Module, theirs: nn.Module, mixture: Tensor) -> float:
         expected, found = theirs(mixture), ours(mixture)
     assert found.shape == expected.shape
     assert expected.std() > 0.01
-    return float((found - expected).abs().max() / expected.abs().max())
+    relative = float((found - expected).abs().max() / expected.abs().max())
+    print(f"relative error {relative:.1e}")
+    return relative
 
 
 def noise(channels: int, samples: int, batch: int = 2) -> Tensor:
