@@ -57,6 +57,7 @@ HYBRIDS: dict[str, dict[str, Any]] = {
     "no attention": {"dconv_attn": 9, "dconv_lstm": 3},
     "no normalization": {"norm_starts": 9},
     "no embedding": {"freq_emb": 0.0},
+    "three branches in narrower layers": {"dconv_depth": 3, "dconv_comp": 8},
 }
 MAPPED = ("window_size", "dconv_mode", "bottom_channels", "output", "stems", "sample_rate")
 
