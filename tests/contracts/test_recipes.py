@@ -5,10 +5,13 @@ Each recipe must build this very architecture and optimize all of its parameters
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
 from model_zoo import registry
+from trainers.config import Recipe
 from trainers.data.training_data import OF_SONGS
 from trainers.loop.optimizer import build_optimizers
 from trainers.recipes.loading import load_recipe
@@ -18,10 +21,23 @@ LARGEST_TRIAL = 10_000_000
 """Limit of parameters, so that one trial takes a minute or two on one core."""
 
 
+@cache
+def recipe_named(name: str) -> Recipe:
+    return load_recipe(name)
+
+
+@cache
+def parameters(recipe: str) -> int:
+    """Number of parameters of the network of a recipe."""
+    model = recipe_named(recipe).model
+    with torch.device("meta"):
+        return registry.build(model.architecture, model.options).parameter_count()
+
+
 @pytest.mark.parametrize("prefix", ["", "tune-"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_the_architecture_it_is_named_after(name: str, prefix: str) -> None:
-    recipe = load_recipe(f"{prefix}{name}")
+    recipe = recipe_named(f"{prefix}{name}")
     assert recipe.name == f"{prefix}{name}"
     assert recipe.model.architecture == name
     with torch.device("meta"):
@@ -36,10 +52,6 @@ def test_a_recipe_builds_the_architecture_it_is_named_after(name: str, prefix: s
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_trial_of_a_search_is_not_larger_than_the_recipe(name: str) -> None:
-    def parameters(recipe: str) -> int:
-        with torch.device("meta"):
-            return registry.build(name, load_recipe(recipe).model.options).parameter_count()
-
     assert parameters(f"tune-{name}") <= min(parameters(name), LARGEST_TRIAL)
 
 
@@ -55,5 +67,5 @@ def test_architectures_without_stems_give_one_sound(name: str) -> None:
 @pytest.mark.parametrize("layout", OF_SONGS)
 def test_pretraining_recipes_accept_any_layout(name: str, layout: str) -> None:
     """No layout refuses an augmentation of the recipes that learn from mixtures."""
-    refused = {*load_recipe(name).data.augmentation.used} & {*OF_SONGS[layout].impossible}
+    refused = {*recipe_named(name).data.augmentation.used} & {*OF_SONGS[layout].impossible}
     assert registry.architecture(name).role == "stems" or not refused

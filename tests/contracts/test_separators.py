@@ -10,6 +10,7 @@ import copy
 import math
 import pickle
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -41,6 +42,12 @@ DOCUMENTED = [
 def small(name: str, **options: object) -> Separator:
     torch.manual_seed(0)
     return registry.build(name, {**registry.architecture(name).small_options, **options}).eval()
+
+
+@cache
+def small_once(name: str) -> Separator:
+    """A network for tests that do not change it."""
+    return small(name)
 
 
 def window(network: Separator) -> int:
@@ -77,6 +84,11 @@ def network(request: pytest.FixtureRequest) -> Separator:
     return small(request.param)
 
 
+EXPORTED = {"melroformer", "melrnn", "spectrogram_net_simple", "htdemucs"}
+"""Architectures with attention, recurrent layers, convolutions and all of them, which are exported
+each time; torch takes seconds for each, so that the others are marked slow."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_purpose_is_stated(name: str) -> None:
     kind = registry.architecture(name)
@@ -85,10 +97,10 @@ def test_the_purpose_is_stated(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(samples=st.integers(0, 1744), batch=st.integers(1, 2))
 def test_stems_have_the_length_of_the_mixture(name: str, samples: int, batch: int) -> None:
-    network = small(name)
+    network = small_once(name)
     samples += window(network)
     stems = network(wave(batch, network.channels, samples))
     assert stems.shape == (batch, len(network.stems), network.channels, samples)
@@ -239,6 +251,11 @@ def test_core_adds_no_tensor_names(network: Separator) -> None:
 
 # torch's recurrent layers keep a second list of their weights and warn when it is exported.
 @pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in EXPORTED)) for name in NAMES],
+    indirect=True,
+)
 def test_core_exports_and_computes_the_same(network: Separator) -> None:
     features = core_inputs(network)
     program = torch.export.export(network.core, features)
@@ -283,8 +300,14 @@ def core_inputs(network: Separator) -> tuple[Tensor, ...]:
     return calls[0]
 
 
-def test_the_layer_tree_without_weights_matches_the_network(network: Separator) -> None:
+SHORTER = {name: {"segment": 16_000} for name in ("melroformer", "melrnn", "melunet")}
+"""Architectures whose small networks have segments of 25 s."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_layer_tree_without_weights_matches_the_network(name: str) -> None:
     """``stem models info`` shows the output shapes of all layers without allocating memory."""
+    network = small(name, **SHORTER.get(name, {}))
     shapes: dict[nn.Module, torch.Size] = {}
 
     def record(module: nn.Module, inputs: object, output: object) -> None:

@@ -153,18 +153,8 @@ NETWORKS = {
         {**TFSWA, "dims": [16, 32], "hop_size": 128, "patch": 4}, gain=4.0, batch_size=2
     ),
 }
-QUICK = {
-    "melroformer",
-    "frame_transformer",
-    "spectrogram_net_simple",
-    "open_unmix",
-    "spleeter",
-    "htdemucs",
-    "mdx23c",
-    "tfswa_unet",
-    "tfswa_resunet",
-}
-"""Architectures of different kinds that learn quickly; the others are marked slow."""
+QUICK = {"melroformer", "open_unmix"}
+"""One with discriminators and one without; the others are marked slow."""
 
 STEPS = 60
 ADVERSARIAL = ("melroformer", "melrnn", "melunet")

@@ -63,7 +63,7 @@ def group_ends(group: int, seconds: float) -> bool:
     ("number", "code", "word", "send"),
     [
         (signal.SIGINT, 130, "Interrupted.", os.kill),
-        (signal.SIGTERM, 143, "Stopped.", os.kill),
+        pytest.param(signal.SIGTERM, 143, "Stopped.", os.kill, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, "Interrupted.", os.killpg, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, "Stopped.", os.killpg, marks=pytest.mark.slow),
     ],

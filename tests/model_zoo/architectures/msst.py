@@ -1,21 +1,15 @@
-"""Networks of Music-Source-Separation-Training (msst 0.1.0), to compare with ours.
-
-Its module with MDX23C imports its training tools only for a function of three lines, which stands
-here in their place, so that their packages need not be installed.
-"""
+"""Networks of Music-Source-Separation-Training (msst 0.1.0), to compare with ours."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from importlib import import_module
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-TOOLS = "msst.utils.model_utils"
 WITHOUT_WINDOW = "ignore:A window was not provided:UserWarning"
 """The STFT of SCNet has no window, of which torch warns."""
 
@@ -32,13 +26,11 @@ def scnet_masked(**options: Any) -> nn.Module:
 
 def mdx23c(audio: Mapping[str, Any], model: Mapping[str, Any], stems: int) -> nn.Module:
     """MDX23C with the sections of its configuration file."""
-    tools = ModuleType(TOOLS)
-    vars(tools)["prefer_target_instrument"] = lambda config: config.training.instruments
-    sys.modules.setdefault(TOOLS, tools)
+    training = {"instruments": [str(number) for number in range(stems)], "target_instrument": None}
     sections = {
         "audio": SimpleNamespace(**audio),
         "model": SimpleNamespace(**model),
-        "training": SimpleNamespace(instruments=[str(number) for number in range(stems)]),
+        "training": SimpleNamespace(**training),
     }
     net: nn.Module = import_module("msst.models.mdx23c_tfc_tdf_v3").TFC_TDF_net(
         SimpleNamespace(**sections)

@@ -57,6 +57,7 @@ HYBRIDS: dict[str, dict[str, Any]] = {
     "no attention": {"dconv_attn": 9, "dconv_lstm": 3},
     "no normalization": {"norm_starts": 9},
     "no embedding": {"freq_emb": 0.0},
+    "three branches in narrower layers": {"dconv_depth": 3, "dconv_comp": 8},
 }
 MAPPED = ("window_size", "dconv_mode", "bottom_channels", "output", "stems", "sample_rate")
 
@@ -117,7 +118,9 @@ def error(ours: nn.Module, theirs: nn.Module, mixture: Tensor) -> float:
         expected, found = theirs(mixture), ours(mixture)
     assert found.shape == expected.shape
     assert expected.std() > 0.01
-    return float((found - expected).abs().max() / expected.abs().max())
+    relative = float((found - expected).abs().max() / expected.abs().max())
+    print(f"relative error {relative:.1e}")
+    return relative
 
 
 def noise(channels: int, samples: int, batch: int = 2) -> Tensor:

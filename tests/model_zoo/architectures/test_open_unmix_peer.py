@@ -117,7 +117,9 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def run(ours: OpenUnmix, theirs: nn.Module, mixture: Tensor) -> float:
     """Relative error of our stems."""
     with torch.inference_mode():
-        return relative_error(ours(mixture), theirs(mixture.clone()))
+        relative = relative_error(ours(mixture), theirs(mixture.clone()))
+    print(f"relative error {relative:.1e}")
+    return relative
 
 
 @pytest.mark.parametrize("name", VARIANTS)

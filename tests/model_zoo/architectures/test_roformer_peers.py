@@ -54,6 +54,7 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"audio_channels": 1}, {"stereo": False}),
     ({"time_blocks": 2}, {"time_transformer_depth": 2}),
     ({"freq_blocks": 2}, {"freq_transformer_depth": 2}),
+    ({"num_heads": 3, "head_channels": 8}, {"heads": 3, "dim_head": 8}),
     ({"window_size": 200, "hop_size": 77}, {"stft_n_fft": 200, "stft_hop_length": 77}),
 ]
 """Our options and theirs, for both packages."""

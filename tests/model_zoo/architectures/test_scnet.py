@@ -166,6 +166,7 @@ IHF = {
         {"widths": (8,), "expand": 2, "conv_kernel": 5, "compress": 2},
         {"widths": (8,), "audio_channels": 1},
         {"widths": (8, 12), "output": "mask"},
+        {"widths": (8, 12), "output": "mask", "stems": ("vocals",), **IHF},
     ],
 )
 @pytest.mark.parametrize(("batch", "samples"), [(1, 512), (2, 4999), (1, 640), (1, 768)])

@@ -69,7 +69,7 @@ def test_a_wav_whose_header_has_no_length(work: Path) -> None:
     assert soundfile.info(work / "Stems/stdin/vocals.wav").frames == RATE
 
 
-@pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
+@pytest.mark.parametrize("format", ["wav", pytest.param("flac", marks=pytest.mark.slow), "mp3"])
 def test_a_stem_to_standard_output(format: str, work: Path) -> None:
     """It is the file, whose header has the right length, and nothing else is written."""
     options = ("--stems", "vocals", "-f", format)

@@ -88,7 +88,9 @@ def test_an_interrupt_exits_with_130_and_leaves_no_files(work: Path) -> None:
     assert sorted(path.name for path in work.iterdir()) == ["a.wav", "b.wav"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_sigterm_and_sighup_leave_no_files(work: Path, number: signal.Signals) -> None:
     """Reference: shells exit with 128 + the number of the signal."""
     write_song(work / "a.wav", 120)
@@ -147,7 +149,7 @@ def test_a_closed_pipe_prints_no_error(work: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
-@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("locale", ["C", pytest.param("C.UTF-8", marks=pytest.mark.slow)])
 def test_undecodable_names_in_journals_and_reports(
     work: Path, locale: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
