@@ -79,7 +79,8 @@ def _reason(path: Path, head: bytes) -> str:
 def _zipped(path: Path) -> str:
     """What a ZIP archive is if torch has not written it as a checkpoint."""
     names: list[str] = []
-    with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(path) as archive:
+    # Damage may raise anything; the reader of checkpoints reports it.
+    with suppress(Exception), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     if any("/code/" in name for name in names):
         return "is a TorchScript program. Convert the checkpoint that it was made from"

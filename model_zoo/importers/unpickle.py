@@ -242,7 +242,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: the file is damaged, unsafe to read or holds no tensors.
     """
     require_file(path)
-    if path.suffix == SUFFIX:
+    if path.suffix.lower() == SUFFIX:
         tensors, texts = read_safetensors(path)
         if "architecture" in texts:
             raise NoModelError(f"{path} is a model of stem already. Try: {use_command(str(path))}")

@@ -27,7 +27,7 @@ SONG = 240.0
 
 DEFAULT = ("vocals",)
 
-MOST = 8
+MOST = 5
 """Number of models that are shown."""
 
 COLUMNS = ("=model", ">SDR in dB", "measured on", f">{clock(SONG)} takes", "licence", ">size", "")
@@ -188,6 +188,7 @@ class Timer:
     def __init__(self, device: str, *, may_measure: bool, console: Console) -> None:
         self._device, self._may_measure, self._console = device, may_measure, console
         self._speeds: NetworkSpeeds | None = None
+        self._is_measuring = False
 
     def timed(self, found: Sequence[Candidate], within: float | None) -> Iterator[Advised]:
         """Yield the models that are fast enough.
@@ -213,9 +214,16 @@ class Timer:
             return None
         speed = speeds.kept(*network)
         if speed is None and self._may_measure:
+            self._announce()
             with self._console.busy(f"Measuring the network of {one.name}, once"):
                 speed = measured(speeds, network)
         return None if speed is None else round(speed * SONG / (1 - one.overlap), 1)
+
+    def _announce(self) -> None:
+        """Say once what takes time."""
+        if not self._is_measuring:
+            self._console.line("Measuring networks on this machine, once; --no-measure skips that")
+        self._is_measuring = True
 
     @property
     def speeds(self) -> NetworkSpeeds:

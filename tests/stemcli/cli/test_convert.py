@@ -100,8 +100,8 @@ def demucs_safetensors(folder: Path) -> Made:
         "args": '[["drums", "bass", "other", "vocals"]]',
         "kwargs": '{"t_heads": 2, "samplerate": 16000, "segment": 0.128}',
     }
-    save_file(published_tensors(network), folder / "net.safetensors", texts)
-    return ["net.safetensors"], network
+    save_file(published_tensors(network), folder / "Net.SafeTensors", texts)
+    return ["Net.SafeTensors"], network
 
 
 def msst(name: str, file: str, change: Callable[[State], Any], folder: Path) -> Made:
