@@ -201,7 +201,10 @@ def _family(checkpoints: Sequence[Checkpoint]) -> Family:
 def _built(network: ForeignNetwork, origin: str) -> Separator:
     """Our network with the tensors of a foreign one."""
     architecture, config = network.architecture, network.config
-    registry.architecture(architecture).Config.from_dict(config)  # report mistakes of users first
+    try:
+        registry.architecture(architecture).Config.from_dict(config)
+    except ConfigError as error:
+        raise ConfigError(f"{origin} cannot be converted", error.mistakes) from None
     require_fit(origin, architecture, config, shapes_of(network.tensors) | dict(network.constants))
     separator = registry.build(architecture, config)
     ours = separator.state_dict()

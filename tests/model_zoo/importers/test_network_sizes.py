@@ -61,12 +61,12 @@ def test_a_network_of_unknown_size_has_no_options() -> None:
 
 
 def test_sizes_by_hand() -> None:
-    """Kim's network is the usual one; the network of six stems has half the channels."""
+    """Kim's network is the usual one and keeps 0 Hz; that of six stems has half the channels."""
     kim, six = find_public("mel_band_roformer_kim"), find_public("bs_roformer_sw")
     assert kim is not None
     assert six is not None
     assert network_options(kim) == {
         "stems": ["vocals"], "window_size": 2048, "hop_size": 441, "segment": 352_800,
-        "sample_rate": 44_100, "audio_channels": 2,
+        "sample_rate": 44_100, "audio_channels": 2, "zero_dc": False,
     }  # fmt: skip
     assert (network_options(six) or {})["hidden_channels"] == 256

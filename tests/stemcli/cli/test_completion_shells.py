@@ -66,7 +66,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (("sep",), "separate\n"),
         (("separate", "song.mp3", "--stems", "vocals,"), "vocals,instrumental\n"),
         (("separate", "--format", "=", "fl"), "flac\n"),
-        (("separate", "--model", "mel"), "melroformer\n"),
+        (("separate", "--model", "melr"), "melroformer\n"),
         (("batch", ""), "compopt -o dirnames\n\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -98,7 +98,7 @@ def test_an_interactive_zsh_reads_the_line(home: Path, run_stem: RunStem) -> Non
     [
         ("stem sep", "separate\tSeparate songs into stems.\n"),
         ("stem separate x --stems vocals,", "vocals,instrumental\n"),
-        ("stem separate --model mel", "melroformer\n"),
+        ("stem separate --model melr", "melroformer\n"),
     ],
 )
 def test_fish(line: str, expected: str, home: Path, run_stem: RunStem) -> None:

@@ -313,7 +313,7 @@ SETTINGS = {
     "open.yaml": (b"model: {", "not valid YAML"),
     "code.yaml": (b"model: !!python/object/apply:os.mkdir [made]\n", "not valid YAML"),
     "binary.yaml": (b"\x80\2}q\0.", "cannot be read"),
-    "silent.yaml": (b"training: {instruments: [vocals]}\n", "tell hop_size: add --config net.yaml"),
+    "stems.yaml": (b"training: {instruments: [a, b]}\n", "a, b: 2 names, but 1 stems in the file"),
 }
 
 
@@ -336,7 +336,7 @@ def test_wrong_settings_are_one_sentence(name: str, tmp_path: Path, run_stem: Ru
         ("bs", "mel", "model.num_bands is an option of Mel-Band RoFormer, but the tensors are"),
         ("mel", "bs", "model.freqs_per_bands is an option of BS-RoFormer, but the tensors are"),
         ("bs", "scnet", "drums, bass, other, vocals: 4 names, but 1 stems in the file"),
-        ("scnet", "bs", "tell band_ratios: add --config net.yaml"),
+        ("scnet", "bs", "vocals: 1 names, but 4 stems in the file"),
         ("mdx23c", "scnet", "tell window_size: add --config net.yaml"),
     ],
 )

@@ -98,15 +98,11 @@ def test_several_stems(run_stem: RunStem) -> None:
 
 
 def test_models_within_a_time(run_stem: RunStem, cache: Path) -> None:
-    """By hand: Kim's takes 4:00 as above, MDX23C with 0.1 and 7/8 of overlap 3:12.
-
-    Networks of Kim's size whose chunks overlap by a quarter take 0.5 * 240 / 0.75 = 160 s.
-    """
+    """By hand: Kim's takes 4:00 as above, MDX23C with 0.1 and 7/8 of overlap 3:12."""
     keep(cache, mel_band_roformer_kim=0.5, mdx23c_8kfft_instvoc_hq=0.1)
     found = advised(run_stem, "--within", "3:30")
     times = {each["name"]: each["seconds"] for each in found["models"]}
-    assert next(iter(times)) == "mdx23c_8kfft_instvoc_hq"
-    assert (times.pop("mdx23c_8kfft_instvoc_hq"), {*times.values()}) == (192, {160})
+    assert times == {"mdx23c_8kfft_instvoc_hq": 192}
 
 
 def test_an_installed_model_is_measured_once(
