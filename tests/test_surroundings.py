@@ -36,8 +36,8 @@ RATE = 16_000
 
 SETS = [word for change in changes("melrnn") for word in ("--set", change)]
 TINY = ("-m", "tiny.safetensors", "--segment", "0.5")
-SONG = "songs/song_001"
-"""A folder of stems; BSSEval takes seconds for each song."""
+SONG = "scored"
+"""A folder of a single stem; BSSEval takes seconds for a song of five."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(place / "tiny.safetensors", small_network(), {"residual": "band"})
     torch.save(small_network().state_dict(), place / "guitar.pth")
     render_songs(place / "songs", songs=3, seconds=1.0, sample_rate=8000, seed=0)
+    (place / SONG).mkdir()
+    shutil.copy(place / "songs/song_001/vocals.wav", place / SONG)
     render_songs(place / "hq/test", songs=1, seconds=2.0, sample_rate=44_100, seed=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEM_HOME", str(place / "zoo"))

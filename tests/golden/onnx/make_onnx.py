@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model_zoo.separator import Separator
 from tests.model_zoo.importers.published import MDX23C_AUDIO, NETWORKS
 
 FOLDER = Path(__file__).parent
@@ -27,10 +28,20 @@ MDX23C = replace(
 )
 """A network whose weights have few kilobytes."""
 
+BLOCK = "network.encoder_blocks.0.tfc_tdf.blocks.0"
+
+
+def build() -> Separator:
+    """The network, with two equal parameters, of which an exporter keeps one and copies it."""
+    network = MDX23C.network().eval()
+    state = network.state_dict()
+    state[f"{BLOCK}.tfc2.0.weight"].copy_(state[f"{BLOCK}.tdf.0.weight"])
+    return network
+
 
 def export(path: Path, *, folds: bool) -> None:
     """Export the network between its transforms."""
-    network = MDX23C.network().eval()
+    network = build()
     inputs: list[tuple[Tensor, ...]] = []
     hook = network.core.register_forward_pre_hook(lambda module, values: inputs.append(values))
     network(torch.linspace(-30, 30, 2 * 2048).sin().reshape(1, 2, -1))

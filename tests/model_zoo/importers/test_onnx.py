@@ -16,7 +16,7 @@ from torch import Tensor
 from model_zoo import weights
 from model_zoo.errors import CheckpointError, NoModelError
 from model_zoo.importers import convert, onnx_file
-from tests.golden.onnx.make_onnx import FOLDER, MDX23C
+from tests.golden.onnx.make_onnx import FOLDER, MDX23C, build
 from tests.model_zoo.importers.onnx_writer import field, initializer, model, node, varint, write
 from tests.model_zoo.importers.published import NETWORKS, published_tensors
 
@@ -24,10 +24,10 @@ TINY = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.arange(2.0)
 
 
 def test_a_file_of_torch_comes_back(tmp_path: Path, zoo: Path) -> None:
-    """Two of its equal parameters are one initializer and an operation that copies it."""
+    """Two equal parameters are one initializer and an operation that copies it."""
     card = convert(FOLDER / "mdx23c.onnx", name="mine", config=MDX23C.write_settings(tmp_path))
     assert (card.architecture, card.stems) == ("mdx23c", ("vocals", "instrumental"))
-    found, network = weights.read(zoo / "mine.safetensors").tensors, MDX23C.network()
+    found, network = weights.read(zoo / "mine.safetensors").tensors, build()
     assert found.keys() == network.state_dict().keys()
     assert all(torch.equal(found[name], x) for name, x in network.state_dict().items())
 
