@@ -16,6 +16,7 @@ from model_zoo.catalogue.cards import (
     name_mistake,
     zoo_home,
 )
+from model_zoo.catalogue.public import find_preset, find_public
 from model_zoo.errors import ConfigError
 from model_zoo.files import SUFFIX, is_reserved_on_windows
 from model_zoo.option_names import option, setting, shell_or_python
@@ -30,6 +31,18 @@ def is_path(name: str) -> bool:
         return False
     path = Path(name)
     return path.exists() or path.suffix in ENDINGS or any(mark in name for mark in ("/", os.sep))
+
+
+def catalogue_name(name: str) -> str:
+    """The name that the catalogue has for a public network or preset, e.g. for ``955717e8``.
+
+    Other programs call them otherwise. Names of installed models, files that exist and names that
+    no public network has stay as they are.
+    """
+    if is_known(name) or os.path.exists(name):
+        return name
+    found = find_public(name) or find_preset(name)
+    return found.name if found else name
 
 
 def as_typed(run: Path) -> str:

@@ -148,7 +148,7 @@ def named_stems(
     if stems:
         source = flag if choices.stems else option("config")
         names = ", ".join(stems)
-        raise ConfigError(source, [f"{names}: {len(stems)} names, but {number} stems in the file"])
+        raise ConfigError(source, [f"the file has {number} stem{'s'[: number - 1]}, not {names}"])
     file = shell_or_python("--config FILE.yaml", "config=PATH")
     raise ConfigError(
         flag, [f"{origin.name} does not name its {number} stems: name each, or add {file}"]

@@ -7,7 +7,6 @@ Music-Source-Separation-Training (MSST) 0.1 and open-unmix 1.3; underscores are 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,18 +73,6 @@ def spleeter_model(text: str) -> str:
     return re.sub(r"spleeter:(\dstems)(-16kHz)?", r"spleeter_\1", text)
 
 
-def catalogue_name(text: str) -> str:
-    """Convert the name of a public network in other programs, such as ``955717e8``, to ours.
-
-    Files, models of the zoo and unknown names stay as they are.
-    """
-    from model_zoo.catalogue.cards import is_known
-    from model_zoo.catalogue.public import find_preset, find_public
-
-    found = find_public(text) or find_preset(text)
-    return text if found is None or os.path.exists(text) or is_known(text) else found.name
-
-
 def combination(text: str) -> str:
     """Convert ``avg_wave`` or ``uvr_max_spec`` to a value of ``--combine``."""
     match = re.fullmatch(r"(?:uvr_)?(avg|median|min|max)_(wave|fft|spec)", text)
@@ -110,7 +97,7 @@ MSST, UNMIX = "MSST", "open-unmix"
 
 ACCEPTED = (
     # demucs
-    AcceptedOption("-n --name", "model", convert=catalogue_name),
+    AcceptedOption("-n --name", "model"),
     AcceptedOption("--mp3", "format", "mp3"),
     AcceptedOption("--flac", "format", "flac"),
     AcceptedOption("--int24", "depth", "24"),
@@ -125,8 +112,8 @@ ACCEPTED = (
     AcceptedOption("-b", "bitrate"),
     AcceptedOption("-s --offset", "start"),
     # audio-separator
-    AcceptedOption("--model-filename", "model", convert=catalogue_name),
-    AcceptedOption("--ensemble-preset", "model", convert=catalogue_name),
+    AcceptedOption("--model-filename", "model"),
+    AcceptedOption("--ensemble-preset", "model"),
     AcceptedOption("--ensemble-algorithm", "combine", convert=combination),
     AcceptedOption("--output-dir", "output"),
     AcceptedOption("--output-format", "format"),

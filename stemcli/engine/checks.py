@@ -42,6 +42,8 @@ def check_request(options: Options) -> None:
     if options.picture:
         check_drawing()
     for each in separations(options):
+        with errors_about("workflow" if options.workflow else "model"):
+            require_fetchable(missing(models_to_load(each)))
         for name in models_to_load(each):
             field = "phase_model" if name == each.phase_model else "model"
             with errors_about("workflow" if options.workflow else field):
@@ -76,22 +78,20 @@ def _outputs(options: Options) -> tuple[str, ...]:
     chosen = members_of(options)
     if chosen.stems:
         return select(chosen.stems, options.stems, options.two_stems, options.karaoke).names
-    public = {model.name: model.outputs for model in missing(options.model)}
-    if not all(is_known(name) or name in public for name in options.model):
+    public = {model.name: model.outputs for model in missing(chosen.models)}
+    if not all(is_known(name) or name in public for name in chosen.models):
         return ()
     with errors_about("model"):
-        known = {name: find(name) for name in options.model if is_known(name)}
+        known = {name: find(name) for name in chosen.models if is_known(name)}
     for name, card in known.items():
         require_role(name, registry.architecture(card.architecture).role, "stems")
     outputs = public | {name: card.outputs for name, card in known.items()}
-    shared = shared_stems([(name, outputs[name]) for name in options.model])
+    shared = shared_stems([(name, outputs[name]) for name in chosen.models])
     return select(shared, options.stems, options.two_stems, options.karaoke).names
 
 
 def _require_model(name: str) -> None:
     if is_path(name):
         find_weights(Path(name))
-    elif public := missing([name]):
-        require_fetchable(public[0])
-    elif not is_known(name):
+    elif not is_known(name) and not missing([name]):
         resolve_weights(name)  # raises the error that says what is wrong

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model_zoo.catalogue.cards import is_known
-from model_zoo.catalogue.names import is_path
+from model_zoo.catalogue.names import catalogue_name, is_path
 from model_zoo.catalogue.public import Preset, find_preset
 from model_zoo.errors import ConfigError
 from model_zoo.grids import Combination
@@ -49,12 +49,12 @@ def members_of(options: Options) -> Members:
         ConfigError: a preset is combined with other models or weights.
         UnknownNameError: the preset has no such stem.
     """
-    named = [_preset(name) for name in options.model]
-    preset = next(filter(None, named), None)
+    models = tuple(catalogue_name(name) for name in options.model)
+    preset = next(filter(None, map(_preset, models)), None)
     if preset is None:
         weights = tuple((weight,) for weight in options.weights)
-        return Members(options.model, weights=weights, combine=options.combine)
-    if len(named) > 1 or options.weights:
+        return Members(models, weights=weights, combine=options.combine)
+    if len(models) > 1 or options.weights:
         raise ConfigError(
             subject("model", options.model),
             [f"{preset.name} is a preset, which has its own models and weights; name it alone"],

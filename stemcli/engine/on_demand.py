@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from model_zoo.catalogue.cards import is_known
 from model_zoo.catalogue.names import is_path
@@ -14,29 +14,33 @@ from stemcli.engine.events import DownloadProgress
 def missing(names: Iterable[str]) -> list[PublicModel]:
     """Public models that are named and not installed, each once.
 
-    A name is that of the catalogue itself: another spelling is answered by the error for unknown
-    models, because the zoo would not find it afterwards either.
-
     Args:
-        names: names of models, runs or files.
+        names: names of models as the catalogue has them, runs or files.
     """
     wanted = [name for name in dict.fromkeys(names) if not is_path(name) and not is_known(name)]
     found = {name: find_public(name) for name in wanted}
     return [model for name, model in found.items() if model is not None and model.name == name]
 
 
-def require_fetchable(model: PublicModel) -> None:
-    """Refuse a public model that cannot be used, or whose licence must be accepted first.
+def require_fetchable(models: Sequence[PublicModel]) -> None:
+    """Refuse public models that cannot be used, or whose licences must be accepted first.
 
     Raises:
         UsageError: the message says why, and what to run.
     """
+    if not models:
+        return
     from model_zoo.catalogue.pull import needs_consent, require_usable, statement
 
-    require_usable(model)
-    if needs_consent(model):
-        accept = f"stem models pull {model.name} --accept-licence"
-        raise UsageError(f"{statement(model)}. To accept that, run: {accept}")
+    for model in models:
+        require_usable(model)
+    asked = [model for model in models if needs_consent(model)]
+    if asked:
+        others = [model.name for model in asked[1:]]
+        same = f" The same is true of {', '.join(others)}." if others else ""
+        names = " ".join(model.name for model in asked)
+        accept = f"stem models pull {names} --accept-licence"
+        raise UsageError(f"{statement(asked[0])}.{same} To accept that, run: {accept}")
 
 
 def pull_missing(names: Iterable[str], emit: Callable[[DownloadProgress], None]) -> None:
@@ -58,8 +62,7 @@ def pull_missing(names: Iterable[str], emit: Callable[[DownloadProgress], None])
     from model_zoo.catalogue.pull import pull
     from model_zoo.importers.convert import install_public
 
-    for model in models:
-        require_fetchable(model)
+    require_fetchable(models)
     for model in models:
         pull(
             model,

@@ -52,7 +52,6 @@ from stemcli.remote_path import is_url
 
 T = TypeVar("T")
 
-
 ELSEWHERE = frozenset(
     {
         "batch_size",

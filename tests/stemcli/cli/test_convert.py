@@ -313,7 +313,7 @@ SETTINGS = {
     "open.yaml": (b"model: {", "not valid YAML"),
     "code.yaml": (b"model: !!python/object/apply:os.mkdir [made]\n", "not valid YAML"),
     "binary.yaml": (b"\x80\2}q\0.", "cannot be read"),
-    "stems.yaml": (b"training: {instruments: [a, b]}\n", "a, b: 2 names, but 1 stems in the file"),
+    "stems.yaml": (b"training: {instruments: [a, b]}\n", "the file has 1 stem, not a, b"),
 }
 
 
@@ -335,8 +335,8 @@ def test_wrong_settings_are_one_sentence(name: str, tmp_path: Path, run_stem: Ru
     [
         ("bs", "mel", "model.num_bands is an option of Mel-Band RoFormer, but the tensors are"),
         ("mel", "bs", "model.freqs_per_bands is an option of BS-RoFormer, but the tensors are"),
-        ("bs", "scnet", "drums, bass, other, vocals: 4 names, but 1 stems in the file"),
-        ("scnet", "bs", "vocals: 1 names, but 4 stems in the file"),
+        ("bs", "scnet", "the file has 1 stem, not drums, bass, other, vocals"),
+        ("scnet", "bs", "the file has 4 stems, not vocals"),
         ("mdx23c", "scnet", "tell window_size: add --config net.yaml"),
     ],
 )

@@ -50,6 +50,7 @@ def catalogue(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     models = {
         "free": model("free", ""),
         "dear": model("dear", "", licence="CC BY-NC 4.0", consent="non-commercial"),
+        "own": model("own", "", licence="CC BY-NC 4.0", consent="non-commercial"),
         "odd": model("odd", "", variant="FNO"),
     }
     monkeypatch.setattr("stemcli.engine.on_demand.find_public", models.get)
@@ -94,6 +95,14 @@ def test_nothing_is_fetched_without_consent(
         stemcli.separate("song.wav", model=model, output="out")
     assert hub.requests == []
     assert not Path("out").exists()
+
+
+def test_consent_for_several_models_takes_one_command(run_stem: RunStem) -> None:
+    line = error_line(run_stem("separate", "song.wav", "-m", "dear", "-m", "own", *OPTIONS), 2)
+    assert "The weights of dear may not" in line
+    assert line.endswith(
+        "The same is true of own. To accept that, run: stem models pull dear own --accept-licence"
+    )
 
 
 @pytest.mark.parametrize("wrong", [("--stems", "drums"), ("--filename", "{stme}.{ext}")])

@@ -61,11 +61,11 @@ def parse(monkeypatch: pytest.MonkeyPatch, run_stem: RunStem, tmp_path: Path) ->
         ("-n melroformer", {"model": ("melroformer",)}),
         ("--name melroformer", {"model": ("melroformer",)}),
         ("--model_filename melroformer", {"model": ("melroformer",)}),
-        ("-n 955717e8", {"model": ("htdemucs",)}),
+        ("-n 955717e8", {"model": ("955717e8",)}),
         ("-n htdemucs_ft --shifts 2", {"model": ("htdemucs_ft",), "shifts": 2}),
         (
             "--model_filename model_bs_roformer_ep_317_sdr_12.9755.ckpt",
-            {"model": ("bs_roformer_viperx_1297",)},
+            {"model": ("model_bs_roformer_ep_317_sdr_12.9755.ckpt",)},
         ),
         ("--ensemble_preset vocal_balanced", {"model": ("vocal_balanced",)}),
         ("--ensemble_algorithm avg_wave", {"combine": "mean"}),
@@ -288,13 +288,11 @@ def test_only_names_of_long_options_are_rewritten() -> None:
     ("name", "sentence"),
     [
         ("htdemucs", "To accept that, run: stem models pull htdemucs --accept-licence"),
-        ("955717e8", "it is not installed. Try: stem models pull htdemucs"),
-        ("htdemucs_ft", "run: stem models pull htdemucs_ft_drums --accept-licence"),
+        ("955717e8", "To accept that, run: stem models pull htdemucs --accept-licence"),
+        ("htdemucs_ft", "run: stem models pull htdemucs_ft_drums htdemucs_ft_bass htdemucs_ft_ot"),
         ("mdx_extra_q", "weights of quantized Demucs cannot be used yet. Installed: melroformer,"),
         ("mdx", "weights of Demucs without spectrograms cannot be used yet"),
         ("UVR-MDX-NET-Inst_HQ_3.onnx", "weights of MDX-Net cannot be used yet"),
-        ("model_bs_roformer_ep_317_sdr_12.9755.ckpt", "stem models pull bs_roformer_viperx_1297"),
-        ("MDX23C-8KFFT-InstVoc_HQ.ckpt", "stem models pull mdx23c_8kfft_instvoc_hq"),
         (
             "mel_band_roformer_kimm",
             "did you mean 'mel_band_roformer_kim'? Try: stem models pull",
@@ -303,8 +301,6 @@ def test_only_names_of_long_options_are_rewritten() -> None:
         ("umxl", "zenodo.org/records/5069601, then run: stem models convert FILE... --name umxl"),
         ("x-umx", "weights of X-UMX cannot be used yet"),
         ("1_HP-UVR", "weights of UVR's VR networks cannot be used yet"),
-        ("spleeter:5stems", "stem models pull spleeter_5stems"),
-        ("4stems", "stem models pull spleeter_4stems"),
         ("mel-roformer", "did you mean 'melroformer'?"),
         ("spleeter2stems", "did you mean 'spleeter_2stems'?"),
         ("xyzzy", "Add others with stem models convert, stem models add or stem train"),
@@ -312,6 +308,25 @@ def test_only_names_of_long_options_are_rewritten() -> None:
 )
 def test_unknown_models_say_how_to_get_more(name: str, sentence: str, run_stem: RunStem) -> None:
     assert sentence in error_line(run_stem("separate", "song.wav", "-m", name), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("mdx23c", "MDX23C-8KFFT-InstVoc_HQ.ckpt"),
+        ("MDX23C-8KFFT-InstVoc_HQ.ckpt", "MDX23C-8KFFT-InstVoc_HQ.ckpt"),
+        ("model_bs_roformer_ep_317_sdr_12.9755.ckpt", "model_bs_roformer_ep_317_sdr_12.9755.ckpt"),
+        ("spleeter:5stems", "5stems.tar.gz"),
+        ("4stems", "4stems.tar.gz"),
+    ],
+)
+def test_names_of_other_programs_are_fetched(
+    name: str, file: str, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is that of the catalogue's network, which is asked for before anything is read."""
+    monkeypatch.setenv("STEM_OFFLINE", "1")
+    line = error_line(run_stem("separate", "song.wav", "-m", name), 1)
+    assert line.startswith(f"Error: {file} is not in the cache, and STEM_OFFLINE=1 forbids")
 
 
 @pytest.mark.parametrize(
