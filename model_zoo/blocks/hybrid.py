@@ -65,10 +65,11 @@ class HybridFourier(Fourier):
         self.hybrid_old = hybrid_old
 
     def analyze(self, wave: Wave) -> Complex[Tensor, "batch channel freq frame"]:
-        """Spectrogram of waveforms of more than 5/2 hops."""
+        """Spectrogram of waveforms, of which the beginning and the end are reflected."""
         n_fft, hop = self.window.numel(), self.hop_length
-        edges = (self.edge, self.edge + -wave.shape[-1] % hop)
-        padded = F.pad(wave, edges, "constant" if self.hybrid_old else "reflect")
+        left, right = self.edge, self.edge + -wave.shape[-1] % hop
+        pad = F.pad if self.hybrid_old else reflected
+        padded = pad(wave, (left, right))
         spectrum = torch.stft(
             padded.flatten(0, 1),
             *(n_fft, hop),
@@ -97,6 +98,23 @@ class HybridFourier(Fourier):
         start = 0 if self.hybrid_old else self.edge
         waves = istft(padded, self.window, hop, whole + 2 * start)
         return waves[..., start : start + length] * n_fft**0.5
+
+
+def reflected(wave: Wave, edges: tuple[int, int]) -> Float[Tensor, "batch channel padded_time"]:
+    """Put reflections of a waveform before and after it.
+
+    One that is too short for that is made longer first, by zeros after it, then before it.
+
+    Args:
+        wave: a waveform of one sample or more.
+        edges: samples before and after it; the first number is not above the second.
+    """
+    left, right = edges
+    zeros = max(0, right + 1 - wave.shape[-1])
+    after = min(right, zeros)
+    before = zeros - after
+    longer = F.pad(wave, (before, after))
+    return F.pad(longer, (left - before, right - after), "reflect")
 
 
 def to_stems(

@@ -58,6 +58,7 @@ HYBRIDS: dict[str, dict[str, Any]] = {
     "no normalization": {"norm_starts": 9},
     "no embedding": {"freq_emb": 0.0},
     "three branches in narrower layers": {"dconv_depth": 3, "dconv_comp": 8},
+    "a longer window": {"window_size": 1024},
 }
 MAPPED = ("window_size", "dconv_mode", "bottom_channels", "output", "stems", "sample_rate")
 
@@ -147,7 +148,7 @@ def test_htdemucs_in_training() -> None:
 @pytest.mark.parametrize("variant", HYBRIDS)
 def test_hdemucs(variant: str, channels: int) -> None:
     ours, theirs = pair("hdemucs", {**HYBRID, **HYBRIDS[variant]}, channels)
-    for samples in (SEGMENT, SEGMENT - 49, 333, 256):
+    for samples in (SEGMENT, SEGMENT - 49, 333, 256, 158, 97, 50, 2):
         assert error(ours, theirs, noise(channels, samples)) < CLOSE, samples
 
 

@@ -16,6 +16,7 @@ from model_zoo.blocks.hybrid import (
     FrequencyEmbedding,
     HybridFourier,
     LevelOptions,
+    reflected,
     rescale,
     standardize,
     to_planes,
@@ -38,6 +39,12 @@ def chirp(samples: int) -> Tensor:
     """Two channels that never reach the Nyquist frequency."""
     time = torch.arange(samples) / samples
     return torch.stack([torch.sin(400 * time**2), torch.cos(300 * time)])[None]
+
+
+def test_a_short_waveform_is_reflected_with_zeros_by_hand() -> None:
+    wave = torch.tensor([[[1.0, 2.0]]])
+    assert reflected(wave, (3, 4)).tolist() == [[[0, 0, 2, 1, 2, 0, 0, 0, 0]]]
+    assert reflected(wave, (1, 1)).tolist() == [[[2, 1, 2, 1]]]
 
 
 @pytest.mark.parametrize("samples", [640, 641, 655])
