@@ -27,6 +27,9 @@ SONG = 240.0
 
 DEFAULT = ("vocals",)
 
+UNSTATED = "not stated"
+"""Name of the data of a score in the catalogue if its source does not state them."""
+
 MOST = 5
 """Number of models that are shown."""
 
@@ -279,7 +282,7 @@ def show(found: Sequence[Advised], stems: Sequence[str], count: int, console: Co
     console.line()
     console.line(AFTER_TABLE.format(stems=named))
     if count > len(found):
-        console.line(f"{count} models give {named}; the first {len(found)} are shown")
+        console.line(f"There are {count} such models; the first {len(found)} are shown")
     console.line(f"Take {best.candidate.name}: {reason(best, named)}")
     console.line(f"Try: {command_line(best.candidate, stems)}")
 
@@ -288,7 +291,8 @@ def reason(best: Advised, named: str) -> str:
     """Why a model comes first, and what it takes, in a phrase."""
     one = best.candidate
     if one.score:
-        why = f"of these, it has the highest SDR of {named} on {one.score.dataset}"
+        data = one.score.dataset if one.score.dataset != UNSTATED else "data that nobody states"
+        why = f"of these, it has the highest SDR of {named} on {data}"
     else:
         why = "none of them has a published SDR, and it is installed or the smallest"
     return "; ".join(filter(None, (why, time_of(best), fetch_of(one), consent_of(one))))
