@@ -1,4 +1,4 @@
-"""Songs whose last chunk is short, down to one sample, through networks with the grids of authors."""
+"""Songs whose last chunk is short, down to one sample, through networks with grids of their own."""
 
 from __future__ import annotations
 
