@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.dconv import DConv
 from model_zoo.blocks.spectral import Fourier
-from model_zoo.ops.spectra import istft
+from model_zoo.ops.spectra import istft, reflected
 from model_zoo.ops.tensors import full_precision
 
 Steps = Float[Tensor, "batch feature frame"]
@@ -98,23 +98,6 @@ class HybridFourier(Fourier):
         start = 0 if self.hybrid_old else self.edge
         waves = istft(padded, self.window, hop, whole + 2 * start)
         return waves[..., start : start + length] * n_fft**0.5
-
-
-def reflected(wave: Wave, edges: tuple[int, int]) -> Float[Tensor, "batch channel padded_time"]:
-    """Put reflections of a waveform before and after it.
-
-    One that is too short for that is made longer first, by zeros after it, then before it.
-
-    Args:
-        wave: a waveform of one sample or more.
-        edges: samples before and after it; the first number is not above the second.
-    """
-    left, right = edges
-    zeros = max(0, right + 1 - wave.shape[-1])
-    after = min(right, zeros)
-    before = zeros - after
-    longer = F.pad(wave, (before, after))
-    return F.pad(longer, (left - before, right - after), "reflect")
 
 
 def to_stems(

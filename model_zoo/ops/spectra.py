@@ -105,6 +105,23 @@ def stft(
     return spectrum.reshape(*wave.shape[:-1], *spectrum.shape[-2:])
 
 
+def reflected(wave: Wave, edges: tuple[int, int]) -> Float[Tensor, "batch channel padded_time"]:
+    """Put reflections of a waveform before and after it.
+
+    One that is too short for that is made longer first, by zeros after it, then before it.
+
+    Args:
+        wave: a waveform of one sample or more.
+        edges: samples before and after it; the first number is not above the second.
+    """
+    left, right = edges
+    zeros = max(0, right + 1 - wave.shape[-1])
+    after = min(right, zeros)
+    before = zeros - after
+    longer = F.pad(wave, (before, after))
+    return F.pad(longer, (left - before, right - after), "reflect")
+
+
 def istft(
     spectrum: Complex[Tensor, "*batch freq frame"],
     window: Float[Tensor, " n_fft"],

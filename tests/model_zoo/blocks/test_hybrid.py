@@ -16,7 +16,6 @@ from model_zoo.blocks.hybrid import (
     FrequencyEmbedding,
     HybridFourier,
     LevelOptions,
-    reflected,
     rescale,
     standardize,
     to_planes,
@@ -29,6 +28,7 @@ from model_zoo.blocks.hybrid_bands import (
     decoder_edges,
     encoder_edges,
 )
+from model_zoo.ops.spectra import reflected
 from tests.model_zoo.blocks.weights import fill, pattern
 
 CPU = torch.device("cpu")
