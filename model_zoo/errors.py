@@ -176,6 +176,10 @@ class CheckpointError(WeightsError):
     """A checkpoint is damaged, unsafe to read or of an unknown layout."""
 
 
+class MisfitError(CheckpointError):
+    """Tensors are not those of the network that they should be of."""
+
+
 class NumericalError(StemError):
     """The network produced NaN or infinity even in float32."""
 

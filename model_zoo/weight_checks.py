@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.discriminators.ensemble import DiscriminatorEnsemble, EnsembleSpec
-from model_zoo.errors import CheckpointError, ConfigError, UnknownNameError
+from model_zoo.errors import CheckpointError, ConfigError, MisfitError, UnknownNameError
 from model_zoo.introspection import Shapes, build_on_meta, without_storage
 from model_zoo.parsing import DEEPEST, shortened, shown
 from model_zoo.separator import Separator
@@ -64,7 +64,8 @@ def require_fit(
         shapes: shapes of the tensors in the file, by name.
 
     Raises:
-        CheckpointError: config and tensors belong to different networks.
+        MisfitError: config and tensors belong to different networks.
+        CheckpointError: a value of the config is impossible.
     """
     mistakes = absurd_values(config)
     if mistakes:
@@ -72,7 +73,7 @@ def require_fit(
     network = _built(origin, architecture, config)
     different = misfits(network, shapes)
     if different:
-        raise CheckpointError(
+        raise MisfitError(
             f"{origin} is damaged: it does not fit {type(network).__name__}: "
             f"{'; '.join(different)}. Convert it again with the options it was trained with"
         )

@@ -20,7 +20,6 @@ from model_zoo.catalogue.public import (
     DATASETS,
     Consent,
     PublicModel,
-    find_public,
     public_models,
 )
 from model_zoo.catalogue.scores import CardScore
@@ -76,7 +75,7 @@ class Candidate:
     @classmethod
     def of_card(cls, card: Card, stems: Sequence[str]) -> Candidate:
         """A model whose weights are installed."""
-        public = find_public(card.name)
+        public = public_models().get(card.name)
         return cls(
             card.name,
             card.outputs,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo import parsing
-from model_zoo.catalogue.public import find_public
+from model_zoo.catalogue.public import public_models
 from model_zoo.catalogue.scores import CardScore
 from model_zoo.catalogue.unknown import unknown_model
 from model_zoo.config import Config
@@ -353,7 +353,7 @@ def verify(card: Card) -> Path:
 
 
 def _how_to_repair(name: str) -> str:
-    if find_public(name):
+    if name in public_models():
         return f"Try: stem models remove {name}, then: stem models pull {name}"
     return f"Try: {convert_command('CHECKPOINT', name)}"
 

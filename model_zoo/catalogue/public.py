@@ -8,7 +8,7 @@ state: what nobody states stays empty. This module does not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -286,6 +286,11 @@ def public_models() -> Mapping[str, PublicModel]:
     return _catalogue()[0]
 
 
+def public_names() -> Collection[str]:
+    """All names of the entries, and what other programs call them, as :func:`plain` spells them."""
+    return _catalogue()[1].keys()
+
+
 def find_public(name: str) -> PublicModel | None:
     """The entry with this name or alias, whatever its case, dashes and suffix; None if none has."""
     models, names = _catalogue()
@@ -302,6 +307,7 @@ def find_by_sha256(sha256: str) -> PublicModel | None:
     return next(found, None)
 
 
+@cache
 def presets() -> Mapping[str, Preset]:
     """All presets by name.
 

@@ -62,8 +62,9 @@ def remove_model(name: str) -> list[Path]:
         UsageError: the model is bundled.
         OutputError: a file cannot be deleted.
     """
-    public = find_public(name)
-    model = public if public and (public.name == name or not is_known(public.name)) else None
+    model = find_public(name)
+    if model and model.name != name and (is_known(name) or is_known(model.name)):
+        model = None  # the name of a model of the user, or another spelling of an installed one
     left = [path for file in model.downloads for path in cached(file)] if model else []
     if model and not is_known(model.name) and not left:
         raise _not_there(model.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from model_zoo import registry
 from model_zoo.catalogue.cards import cards, find, is_known, verify
 from model_zoo.catalogue.names import is_path
-from model_zoo.catalogue.public import find_public, public_models
+from model_zoo.catalogue.public import find_public, plain, public_models, public_names
 from model_zoo.catalogue.unknown import how_to_fetch, not_usable, see_list
 from model_zoo.errors import NoModelError, UsageError, nearest
 from model_zoo.files import SUFFIX
@@ -30,6 +30,9 @@ SUMMARY = "summary.json"
 RUNS = Path("runs")
 EXAMPLE = RUNS / "latest"
 ADVICE = f"Use the folder of a run, e.g. {EXAMPLE}, or a {SUFFIX} file"
+
+FOREIGN = (".ckpt", ".pth", ".pt", ".th")
+"""Suffixes of checkpoints of other programs."""
 
 SHOWN = 3
 """Number of files that a message names."""
@@ -154,7 +157,16 @@ def _missing(path: Path) -> str:
         return f"{path} does not exist. {how_to_fetch(path.name)}"
     if reason := not_usable(path.name):
         return f"{path} does not exist, and {reason}. See: {see_list()}"
+    if path.name == str(path) and path.suffix in FOREIGN:
+        return f"{path} does not exist, and no public model has this name. {_foreign(path)}"
     return f"{path} does not exist. {_advice(path)}"
+
+
+def _foreign(path: Path) -> str:
+    """The advice for the name of a checkpoint of another program."""
+    near = nearest(plain(path.name), public_names())
+    convert = convert_command(str(path), "NAME")
+    return f"Did you mean {near}?" if near else f"With the file and its YAML, run: {convert}"
 
 
 def _advice(path: Path) -> str:

@@ -15,7 +15,7 @@ FAMILIES = {
     r"mdx|repro_mdx_a(_time_only)?": "Demucs without spectrograms",
     r"mdx(_extra)?_q": "quantized Demucs",
     r".*mdx.?net.*|uvr[-_]mdx.*|kim_.*|kuielab_.*|reverb_hq_.*": "MDX-Net",
-    r"\d*_?hp\d?[-_].*|uvr[-_]de.*": "UVR's VR networks",
+    r"\d*_?hp\d?[-_].*|uvr[-_](de|bve).*": "UVR's VR networks",
     r"x-?umx.*": "X-UMX",
 }
 """Names of public models whose networks do not exist here, as a pattern, and what they are."""
@@ -78,7 +78,7 @@ def unknown_public(name: str, installed: Collection[str]) -> UnknownNameError:
     """
     near = nearest(name, [*public_models(), *presets()])
     if name in installed:
-        instead = "it is in your zoo, and not a model of the catalogue."
+        instead = "it is installed, and not a model of the catalogue, so there is nothing to fetch."
     elif way := how_to_fetch(name, installed):
         return UnknownNameError("model", name, (), instead=way)
     elif reason := not_usable(name):
@@ -103,7 +103,7 @@ def how_to_fetch(name: str, installed: Collection[str] = ()) -> str:
         return f"{model.refusal}." if model.refusal else f"Try: stem models pull {model.name}"
     if preset := find_preset(name):
         missing = [member for member in preset.members if member not in installed]
-        pull = f" Try: stem models pull {' '.join(missing)}" if missing else ""
+        pull = f" Try: stem models pull {preset.name}" if missing else ""
         return f"{preset.name} is a preset of {', '.join(preset.members)}.{pull}"
     return next(_by_hand(name.casefold()), "")
 

@@ -16,7 +16,7 @@ from model_zoo.catalogue.install import install
 from model_zoo.catalogue.names import check_free
 from model_zoo.catalogue.public import PublicModel
 from model_zoo.catalogue.unknown import not_usable
-from model_zoo.errors import CheckpointError, ConfigError, NoModelError
+from model_zoo.errors import CheckpointError, ConfigError, MisfitError, NoModelError
 from model_zoo.files import sha256
 from model_zoo.importers import (
     demucs,
@@ -132,6 +132,7 @@ def convert(
     stated = {key: value for key, value in given.items() if value is not None}
     known = _known(sources) or PublicNetwork("")
     options = stated if config else {**known.options, **stated}
+    known = known.overruled(settings) if config else known
     choices = Choices(tuple(stems) or known.stems, options, settings)
     facts = {**known.facts, "name": name, "residual": residual or known.residual}
     facts |= {"licence": licence} if licence != Card.licence else {}
@@ -192,7 +193,7 @@ def _family(checkpoints: Sequence[Checkpoint]) -> Family:
         raise NoModelError(f"{path} cannot be converted: {reason}")
     programs = ", ".join(each.program for each in FAMILIES)
     first = shortened(next(iter(sorted(tensors)), "none"))
-    raise CheckpointError(
+    raise MisfitError(
         f"{path} holds no network that can be converted (its first tensor is {first}). "
         f"Convert a checkpoint of {programs}"
     )

@@ -39,9 +39,6 @@ from model_zoo.option_names import option
 from model_zoo.parsing import shown
 from model_zoo.weight_checks import shapes_of
 
-CLASSES = {"demucs.htdemucs.HTDemucs": "htdemucs", "demucs.hdemucs.HDemucs": "hdemucs"}
-"""Architectures by the class that a package names."""
-
 SIX = ("drums", "bass", "other", "vocals", "guitar", "piano")
 STEMS = (SIX[:4], SIX)
 """Stems of the published networks, in order."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from model_zoo.catalogue.cards import MOST_OVERLAP
-from model_zoo.errors import CheckpointError, ConfigError
+from model_zoo.errors import ConfigError, MisfitError
 from model_zoo.grids import Grid, Level
 from model_zoo.importers.settings import Settings
 from model_zoo.importers.statements import whole
@@ -103,12 +103,12 @@ def shape(shapes: Shapes, name: str, axes: int) -> Shape:
     """Shape of a tensor, checked to have ``axes`` axes, none of them empty.
 
     Raises:
-        CheckpointError: there is no such tensor.
+        MisfitError: there is no such tensor.
     """
     found = shapes.get(name, ())
     if len(found) != axes or 0 in found:
         why = f"{shortened(name)} is {found}" if name in shapes else f"there is no {name}"
-        raise CheckpointError(
+        raise MisfitError(
             f"The tensors are not those of a network that can be converted ({why}). "
             "Download the checkpoint again"
         )
@@ -175,7 +175,7 @@ def chunk_overlap(settings: Settings) -> float | None:
     if chunks < 1:
         mistake = f"inference.num_overlap must be a whole number above 0, found {shown(number)}"
         raise ConfigError(option("config"), [mistake])
-    return min(round(1 - 1 / chunks, 6), MOST_OVERLAP)
+    return min(1 - 1 / chunks, MOST_OVERLAP)
 
 
 def msst_network(

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from model_zoo.errors import CheckpointError
+from model_zoo.errors import CheckpointError, MisfitError
 from model_zoo.importers.other_files import require_file
 from model_zoo.importers.protobuf import Message, fields, signed, varint
 from model_zoo.importers.unpickle import plain_names
@@ -190,7 +190,7 @@ def folding_explained(sources: Sequence[Path]) -> Iterator[None]:
     """
     try:
         yield
-    except CheckpointError as error:
+    except MisfitError as error:
         for path in filter(is_onnx, sources):
             if name := _unnamed(path):
                 raise CheckpointError(

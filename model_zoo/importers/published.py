@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from model_zoo import catalogue, registry
 from model_zoo.catalogue.public import PublicModel, find_by_sha256
+from model_zoo.importers.settings import Settings
 from model_zoo.parsing import read_toml
 
 SIZES = Path(catalogue.__file__).with_name("network_sizes.toml")
@@ -31,6 +32,14 @@ class PublicNetwork(NamedTuple):
     residual: str = ""
     options: Mapping[str, Any] = {}
     facts: Mapping[str, Any] = {}
+
+    def overruled(self, settings: Settings) -> PublicNetwork:
+        """What is known beside what a configuration file of the user states."""
+        stated = ("overlap", "level")
+        facts = {key: value for key, value in self.facts.items() if key not in stated}
+        if settings.stems:
+            return self._replace(stems=(), residual="", facts=facts)
+        return self._replace(facts=facts)
 
 
 def known_files(digests: Sequence[str]) -> PublicNetwork | None:

@@ -343,11 +343,11 @@ def _check_template(key: str, value: str) -> None:
 def _check_models(key: str, value: Any) -> None:
     """Check that models exist; paths may come into being later."""
     from model_zoo.catalogue.cards import card_names, is_known
-    from model_zoo.catalogue.names import is_path
+    from model_zoo.catalogue.names import catalogue_name, is_path
     from model_zoo.catalogue.unknown import unknown_model
 
     for name in [value] if isinstance(value, str) else value:
-        if not is_known(name) and not is_path(name):
+        if not is_known(catalogue_name(name)) and not is_path(name):
             raise unknown_model(name, card_names())
 
 

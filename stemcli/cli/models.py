@@ -293,8 +293,8 @@ def with_origin(found: State) -> State:
 
 def made_from(found: State) -> str:
     """Say whether the weights were made from the files of the catalogue; empty if it has none."""
-    from model_zoo.catalogue.public import find_public
+    from model_zoo.catalogue.public import public_models
 
     if found.published_as:
         return f"made from the published {found.published_as}, "
-    return "not made from the published files, " if find_public(found.name) else ""
+    return "not made from the published files, " if found.name in public_models() else ""

@@ -19,7 +19,7 @@ from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, memory, millions, size
-from stemcli.cli.models import ANOTHER, USES, WITHOUT_STEMS, score_row
+from stemcli.cli.models import ANOTHER, USES, WITHOUT_STEMS, score_row, unknown
 from stemcli.cli.options import console_options
 from stemcli.cli.parameter_types import WholeNumber
 
@@ -191,15 +191,17 @@ def command(
     the facts of the catalogue are shown.
     """
     from model_zoo.catalogue.cards import is_known
-    from model_zoo.catalogue.names import is_path
-    from model_zoo.catalogue.public import find_public
-    from stemcli.cli.models import unknown
-    from stemcli.cli.models_public import show_public
+    from model_zoo.catalogue.names import catalogue_name, is_path
+    from model_zoo.catalogue.public import find_preset, public_models
+    from stemcli.cli.models_public import show_preset, show_public
 
+    name = name if as_architecture or changes else catalogue_name(name)
     is_model, is_architecture = is_known(name), name in registry.ARCHITECTURES
-    public = None if is_model or as_architecture or changes else find_public(name)
-    if public:
+    in_catalogue = not (is_model or as_architecture or changes or is_path(name))
+    if in_catalogue and (public := public_models().get(name)):
         show_public(public, console)
+    elif in_catalogue and (preset := find_preset(name)):
+        show_preset(preset, console)
     elif is_architecture and (as_architecture or changes or not is_model):
         show_architecture(name, changes, depth, console)
     elif not is_model and not is_path(name):

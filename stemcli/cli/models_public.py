@@ -11,7 +11,7 @@ from stemcli.cli.formatting import millions, size
 from stemcli.cli.models import ANOTHER, score_row
 
 if TYPE_CHECKING:
-    from model_zoo.catalogue.public import PublicModel
+    from model_zoo.catalogue.public import Preset, PublicModel
 
 CONSENT = {
     "": "",
@@ -32,6 +32,29 @@ def show_public(model: PublicModel, console: Console) -> None:
     console.line(model.refusal or f"Try: stem models pull {model.name}")
     if model.name in registry.ARCHITECTURES:
         console.line(ANOTHER.format(model.name))
+
+
+def show_preset(preset: Preset, console: Console) -> None:
+    """Show what the catalogue says about several models that are used together."""
+    console.document({**preset.to_dict(), "outputs": preset.stems, "role": "stems"})
+    console.table(("=preset", ""), [*preset_facts(preset)])
+    console.line()
+    console.line(f"Try: stem models pull {preset.name}")
+
+
+def preset_facts(preset: Preset) -> Iterator[tuple[str, str]]:
+    """Yield the facts of a preset, without unknown ones."""
+    how = f"{preset.method} of {preset.domain}"
+    known = {
+        "name": preset.name,
+        "also called": ", ".join(preset.aliases),
+        "description": preset.description,
+        "stems": ", ".join(preset.stems),
+        "models": ", ".join(preset.members),
+        "combined by": "weights for each stem" if preset.weights else how,
+        "source": preset.source,
+    }
+    return ((key, value) for key, value in known.items() if value)
 
 
 def public_document(model: PublicModel) -> dict[str, Any]:

@@ -54,7 +54,11 @@ def pull_command(
     Every file is checked against its size and SHA-256 before it is used. A download that was
     interrupted goes on where it stopped when the command is run again.
     """
-    models = find_models(names)
+    from model_zoo.catalogue.cards import is_bundled
+
+    for name in filter(is_bundled, names):
+        console.line(f"{name}: bundled with Stem, there is nothing to download")
+    models = find_models([name for name in names if not is_bundled(name)])
     for model in models:
         agree(model, accept_licence, console)
     failed = []

@@ -314,6 +314,9 @@ def take_other_options(ctx: click.Context) -> None:
         if ctx.get_parameter_source(row.field) == ParameterSource.COMMANDLINE:
             setters.setdefault(row.field, ours.opts[-1])
         value = _value_of(row, typed, ours, ctx)
+        if row.field == "model" and row.field in setters:
+            value = tuple(dict.fromkeys((*ctx.params[row.field], *value)))
+            setters.pop(row.field)
         if row.field in setters and ctx.params[row.field] != value:
             raise click.UsageError(
                 f"{spelling} and {setters[row.field]} contradict each other; use one of them."

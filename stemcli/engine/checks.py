@@ -84,7 +84,7 @@ def _outputs(options: Options) -> tuple[str, ...]:
     with errors_about("model"):
         known = {name: find(name) for name in chosen.models if is_known(name)}
     for name, card in known.items():
-        require_role(name, registry.architecture(card.architecture).role, "stems")
+        require_role(name, registry.role(card.architecture), "stems")
     outputs = public | {name: card.outputs for name, card in known.items()}
     shared = shared_stems([(name, outputs[name]) for name in chosen.models])
     return select(shared, options.stems, options.two_stems, options.karaoke).names

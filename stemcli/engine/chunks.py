@@ -182,7 +182,8 @@ class MSSTPlan(ChunkPlan):
 
     A song is reflected at its ends by what a chunk and the next share, if it is longer than twice
     that. Then chunks begin with its first sample, and the last is reflected at its own end, or
-    filled up with silence if less than half of it is left.
+    filled up with silence if less than half of it is left. Without overlap, the first and the last
+    sample of a chunk have the weight 0, as there.
 
     Attributes:
         border: samples by which the song is reflected at either end.

@@ -79,15 +79,16 @@ class WaveCombiner(Combiner):
     Args:
         how: of :func:`combine`.
         weights: ``(member, stem)``.
+        channels: of the song.
     """
 
-    def __init__(self, how: str, weights: NDArray[np.float32]) -> None:
+    def __init__(self, how: str, weights: NDArray[np.float32], channels: int) -> None:
         super().__init__(weights)
         self._how = how
+        self._channels = channels
 
     def push(self, estimates: NDArray[np.float32]) -> Block:
         """Combine the next frames, all of which are final."""
-        self._nothing: Block = np.zeros((0, *estimates.shape[2:]), np.float32)
         stems = [
             combine(estimates[:, :, stem], self._how, weights)
             for stem, weights in enumerate(self._weights.T)
@@ -96,7 +97,7 @@ class WaveCombiner(Combiner):
 
     def finish(self) -> Block:
         """Return no frames, because none were kept."""
-        return self._nothing
+        return np.zeros((0, self._weights.shape[1], self._channels), np.float32)
 
 
 class SpectralCombiner(Combiner):
@@ -168,4 +169,4 @@ def combiner(how: Combination, weights: NDArray[np.float32], channels: int) -> C
     name, is_spectral = how.removesuffix(SPECTRAL), how.endswith(SPECTRAL)
     if is_spectral and len(weights) > 1:
         return SpectralCombiner(name, weights, channels)
-    return WaveCombiner(name, weights)
+    return WaveCombiner(name, weights, channels)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_zoo.errors import ConfigError
 from model_zoo.grids import Combination, Level
-from model_zoo.option_names import subject
+from model_zoo.option_names import setting, subject
 from stemcli.engine.chunks import ChunkPlan, plan_chunks
 from stemcli.engine.combine import Combiner, combiner
 from stemcli.engine.device import Precision, resolve_precision
@@ -223,4 +223,8 @@ def _plan(model: LoadedModel, options: Options) -> ChunkPlan:
     length = round(options.segment * network.sample_rate) if options.segment else network.segment
     overlap = model.overlap if options.overlap is None else options.overlap
     grid = model.grid if options.grid == "model" else options.grid
+    if grid == "htdemucs" and length > network.segment:  # demucs refuses that, too
+        trained = network.segment / network.sample_rate
+        problem = f"{model.name} was trained on {trained:g} s; its chunks cannot be longer"
+        raise ConfigError(setting(segment=options.segment), [problem])
     return plan_chunks(length, overlap, options.shifts, options.seed, grid)

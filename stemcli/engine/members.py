@@ -9,7 +9,7 @@ from model_zoo.catalogue.names import catalogue_name, is_path
 from model_zoo.catalogue.public import Preset, find_preset
 from model_zoo.errors import ConfigError
 from model_zoo.grids import Combination
-from model_zoo.option_names import subject
+from model_zoo.option_names import option, subject
 from stemcli.engine.options import Options
 from stemcli.engine.selection import select
 from stemcli.engine.workflow import read_workflow
@@ -54,11 +54,10 @@ def members_of(options: Options) -> Members:
     if preset is None:
         weights = tuple((weight,) for weight in options.weights)
         return Members(models, weights=weights, combine=options.combine)
-    if len(models) > 1 or options.weights:
-        raise ConfigError(
-            subject("model", options.model),
-            [f"{preset.name} is a preset, which has its own models and weights; name it alone"],
-        ).about("model")
+    if len(models) > 1 or options.weights or options.combine != "mean":
+        own = f"{preset.name} is a preset, which has its own models, weights and combination"
+        problem = f"{own}; name it alone, without {option('weights')} and {option('combine')}"
+        raise ConfigError(subject("model", options.model), [problem]).about("model")
     return _members(preset, options)
 
 

@@ -64,7 +64,9 @@ def load_networks(options: Options, device: torch.device, load: Load) -> LoadedN
     loaded: dict[str, LoadedModel] = {}
 
     def load_once(name: str) -> LoadedModel:
-        return loaded.setdefault(name, loaded.get(name) or load(name))
+        if name not in loaded:
+            loaded[name] = load(name)
+        return loaded[name]
 
     steps = [_ensemble(step.options(options), device, load_once) for step in workflow.steps]
     ensembles = tuple(step.networks for step in steps if isinstance(step.networks, Ensemble))

@@ -306,6 +306,9 @@ class Options(Config):
         elif self.weights and len(self.weights) != len(self.model):
             found = f"found {len(self.weights)} for {len(self.model)}"
             yield f"{option('weights')} must have one number for each {option('model')}, {found}"
+        elif self.weights and not self.combine.startswith("mean"):
+            other = setting(combine=self.combine)
+            yield f"{option('weights')} count in a mean only; leave out {other}"
 
     def _workflow_mistakes(self) -> Iterator[str]:
         if not self.workflow:

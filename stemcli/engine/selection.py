@@ -87,7 +87,7 @@ def _models_that_give(stem: str) -> list[str]:
     return [
         card.name
         for card in cards(lambda damaged: None).values()
-        if registry.architecture(card.architecture).role == "stems"
+        if registry.role(card.architecture) == "stems"
         and any(output.casefold() in spellings for output in card.outputs)
     ]
 

@@ -385,8 +385,10 @@ def test_a_damaged_data_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "presets.toml"
     monkeypatch.setattr(public, "PRESETS", path)
     path.write_text('[[presets]]\nname = "a"\n')
+    presets.cache_clear()
     with pytest.raises(CheckpointError, match=r"presets.toml is damaged .*key 'members' is missi"):
         presets()
+    presets.cache_clear()
 
 
 def test_reading_the_catalogue_does_not_import_torch() -> None:

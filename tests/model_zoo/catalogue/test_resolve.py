@@ -56,7 +56,7 @@ def test_the_example_is_not_the_missing_run_itself(
     """Where no run exists, the example is the default folder, or another if that is missing."""
     (work_folder / "nothing").mkdir()
     monkeypatch.chdir(work_folder / "nothing")
-    for name, example in {"runs/latest": "runs/mine", "my.ckpt": "runs/latest"}.items():
+    for name, example in {"runs/latest": "runs/mine", "my.safetensors": "runs/latest"}.items():
         with pytest.raises(NoModelError, match=f"^{name} does not exist.* e.g. {example}, or a"):
             resolve_weights(name)
 
@@ -90,6 +90,9 @@ ON = "the run has not been validated or finished. Try: stem train --data DIR --o
         (f"runs/toy/bset{SUFFIX}", f"does not exist. Did you mean runs/toy/{BEST}?"),
         ("nowhere/run", f"nowhere/run does not exist. {RUN}"),
         ("gone.safetensors", f"gone.safetensors does not exist. {RUN}"),
+        ("model_bs_roformer_ep_317_sdr_12.9775.ckpt", "Did you mean model_bs_roformer_ep_317_sdr"),
+        ("xyzzy-model.ckpt", "run: model_zoo.importers.convert('xyzzy-model.ckpt', name='NAME')"),
+        ("UVR-BVE-4B_SN-44100-2.pth", "weights of UVR's VR networks cannot be used yet"),
         (
             "net.pth",
             "net.pth is not a .safetensors file. To convert a checkpoint of another program: "

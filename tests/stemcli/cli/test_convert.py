@@ -25,7 +25,7 @@ from torch import Tensor
 from model_zoo.catalogue import resolve
 from model_zoo.catalogue.cards import find
 from model_zoo.catalogue.install import install
-from model_zoo.catalogue.public import PublicModel
+from model_zoo.catalogue.public import PublicModel, PublicOptions
 from model_zoo.catalogue.remote_file import RemoteFile
 from model_zoo.catalogue.scores import CardScore
 from model_zoo.files import sha256
@@ -208,6 +208,27 @@ def test_a_known_file_takes_the_card_of_the_catalogue(known: str, run_stem: RunS
     assert (card.name, card.licence, card.authors) == ("mine", "CC0-1.0", "A. Author")
     assert card.scores == (SCORE,)
     assert card.url == "https://host/net.th"
+
+
+def test_the_yaml_of_the_user_overrules_the_catalogue(
+    tmp_path: Path, run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: 4 chunks cover a sample, so that 3/4 of each overlap the next."""
+    torch.save(published_tensors(NETWORKS["bs"].network()), tmp_path / "net.ckpt")
+    monkeypatch.chdir(tmp_path)
+    NETWORKS["bs"].write_settings(tmp_path, inference={"num_overlap": 4})
+    file = RemoteFile("https://host/net.ckpt", sha256(tmp_path / "net.ckpt"))
+    options = PublicOptions(hop=64, overlap=0.25)
+    entry = PublicModel(
+        "bs_known", "bs_roformer", (file,), ("bass",), options=options, residual="no_bass"
+    )
+    monkeypatch.setattr(PUBLISHED, "find_by_sha256", {file.sha256: entry}.get)
+    args = ("net.ckpt", "--config", "network.yaml", "--name", "mine")
+    result = run_stem("models", "convert", *args)
+    assert result.exit_code == 0, result.output
+    card = find("mine")
+    assert card.overlap == 0.75
+    assert (card.stems, card.residual) == (("vocals",), "other")
 
 
 def test_an_unknown_file_gets_a_card_without_licence(known: str, run_stem: RunStem) -> None:

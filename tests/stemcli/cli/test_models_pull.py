@@ -135,7 +135,6 @@ def test_a_network_that_cannot_be_built_is_refused_before_anything_is_fetched(
         ("gaboxfv", "did you mean one of mel_band_roformer_gabox_inst_gaboxfv3, "),
         ("umxl", "Download all from zenodo.org/records/5069601, then run: stem models convert "),
         ("uvr-mdx-net-inst", "weights of MDX-Net cannot be used yet."),
-        ("melroformer", "it is in your zoo, and not a model of the catalogue."),
         ("xyzzy", "there is no public model of this name. See: stem models list --all"),
     ],
 )
@@ -143,6 +142,13 @@ def test_a_name_that_the_catalogue_lacks(typed: str, expected: str, run_stem: Ru
     line = error_line(run_stem("models", "pull", typed), 2)
     assert line.startswith(f"Error: Unknown model {typed!r}: ")
     assert expected in line
+
+
+def test_a_bundled_model_needs_no_download(run_stem: RunStem) -> None:
+    """So that a script that prepares a machine may name any model."""
+    result = run_stem("models", "pull", "melroformer")
+    assert result.exit_code == 0
+    assert result.stderr == "melroformer: bundled with Stem, there is nothing to download\n"
 
 
 def test_a_preset_stands_for_its_models() -> None:

@@ -71,6 +71,7 @@ def parse(monkeypatch: pytest.MonkeyPatch, run_stem: RunStem, tmp_path: Path) ->
         ("--ensemble_algorithm avg_wave", {"combine": "mean"}),
         ("--ensemble_algorithm median_fft", {"combine": "median-spectrum"}),
         ("--ensemble_algorithm uvr_max_spec", {"combine": "max-spectrum"}),
+        ("-n mdx_extra -m htdemucs", {"model": ("htdemucs", "mdx_extra")}),
         ("--demucs_overlap 0.5 --use_native_fp16", {"overlap": 0.5, "precision": "fp16"}),
         ("--bigshifts 3", {"shifts": 3}),
         ("-p spleeter:2stems", {"model": ("spleeter_2stems",)}),
@@ -165,7 +166,6 @@ def test_no_option_is_listed_twice() -> None:
     [
         ("--mp3 --flac", "--flac and --mp3"),
         ("--mp3 -f wav", "--mp3 and --format"),
-        ("-n spleeter_2stems -m melroformer", "--name and --model"),
     ],
 )
 def test_contradictions_are_refused(line: str, pair: str, run_stem: RunStem) -> None:

@@ -3,9 +3,12 @@ from __future__ import annotations
 from itertools import takewhile
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_zoo.importers.family import chunk_overlap
+from model_zoo.importers.settings import Settings
 from stemcli.engine.chunks import CenteredPlan, hann, plan_chunks, reflect
 
 lengths = st.integers(1, 80)
@@ -95,3 +98,12 @@ def test_the_seed_decides_the_offsets() -> None:
     assert one != plan_chunks(4000, 0.25, 5, seed=8)
     assert one.offsets[0] == 0
     assert all(0 <= offset < one.hop for offset in one.offsets)
+
+
+@pytest.mark.parametrize("chunks", range(1, 21))
+def test_hops_are_those_of_msst(chunks: int) -> None:
+    """Its ``demix`` steps by ``chunk_size // num_overlap``."""
+    overlap = chunk_overlap(Settings({"inference.num_overlap": chunks}))
+    assert overlap is not None
+    for length in (352_800, 352_801, 131_584, 485_100, 261_120):
+        assert plan_chunks(length, overlap, grid="msst").hop == length // chunks

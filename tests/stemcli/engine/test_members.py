@@ -105,9 +105,16 @@ def test_an_unknown_stem_of_a_preset_is_named() -> None:
         members_of(Options(model="bag", stems="drums"))
 
 
-@pytest.mark.parametrize("options", [{"model": ("bag", "one")}, {"model": "bag", "weights": (1,)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": ("bag", "one")},
+        {"model": "bag", "weights": (1,)},
+        {"model": "bag", "combine": "max"},
+    ],
+)
 def test_a_preset_stands_alone(options: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="bag is a preset, which has its own models and weights"):
+    with pytest.raises(ConfigError, match="bag is a preset, which has its own models, weights and"):
         members_of(Options.from_dict(options))
 
 

@@ -17,6 +17,10 @@ from stemcli.engine.options import Options
         ({"stems": ("a", "a")}, "named twice"),
         ({"stems": ("a",), "two_stems": "b"}, "contradict each other"),
         ({"two_stems": "b", "karaoke": True}, "two_stems and karaoke contradict each other"),
+        (
+            {"model": ("a", "b"), "weights": (1.0, 2.0), "combine": "max"},
+            "weights count in a mean only; leave out combine='max'",
+        ),
         ({"workflow": "a.toml", "karaoke": True}, "workflow and karaoke contradict each other"),
         ({"overlap": 1.0}, "overlap must be at least 0 and below 1"),
         ({"overlap": float("nan")}, "overlap must be at least 0 and below 1"),

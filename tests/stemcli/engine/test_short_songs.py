@@ -1,4 +1,4 @@
-"""Songs whose last chunk is short, down to one sample, through networks with grids of their own."""
+"""Songs whose last chunk is short, down to one sample, and chunks that are too long."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model_zoo import registry
+from model_zoo.errors import ConfigError
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
@@ -29,3 +30,13 @@ def test_songs_of_any_length_are_separated(name: str) -> None:
         for stem in stems.values():
             assert stem.shape == (samples, 2)
             assert np.isfinite(stem).all()
+
+
+def test_htdemucs_refuses_chunks_longer_than_it_was_trained_on() -> None:
+    """Its program does, too: positions in time that training never showed."""
+    network = registry.build("htdemucs", {**registry.architecture("htdemucs").small_options})
+    seconds = network.segment / network.sample_rate
+    options = Options.from_dict({"device": "cpu", "segment": 2 * seconds})
+    session = Session(options, load=lambda model: LoadedModel(model, network))
+    with pytest.raises(ConfigError, match=f"was trained on {seconds:g} s; its chunks cannot be"):
+        session.separate_array(noise(100), network.sample_rate)
