@@ -48,9 +48,9 @@ def command(*, songs: tuple[str, ...], options: Options, jobs: int, console: Con
     """Separate one or more songs into stems.
 
     SONG is a file, a URL (https, s3, ...), or - for standard input. Every stem keeps the length,
-    sample rate and channels of the song, and the stems add up to the song. If a song cannot be
-    read, the error is reported and the other songs are separated. Save options that you always use
-    with stem config.
+    sample rate and channels of the song, and the stems of the bundled models add up to the song. If
+    a song cannot be read, the error is reported and the other songs are separated. Save options
+    that you always use with stem config.
     """
     from stemcli.batch.pipe import require_pipe, separate_to_pipe
     from stemcli.batch.run import separate_songs
