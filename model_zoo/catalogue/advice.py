@@ -17,16 +17,16 @@ from typing import Any
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card, card_path, cards, is_installed
 from model_zoo.catalogue.public import (
-    DATASETS,
+    METRIC,
     Consent,
     PublicModel,
     find_public,
+    place,
     public_models,
 )
 from model_zoo.catalogue.scores import CardScore
 from model_zoo.errors import UnknownNameError, UsageError
 
-METRIC = "SDR"
 NON_COMMERCIAL = re.compile(r"\bnc\b|non.?commercial|no grant|not stated|^$", re.IGNORECASE)
 """Licences that do not allow commercial use; a licence that nobody states allows nothing."""
 
@@ -155,10 +155,3 @@ def joint_score(scores: Iterable[CardScore], stems: Sequence[str]) -> CardScore 
         if {*stems} <= {*table}
     ]
     return min(found, key=place, default=None)
-
-
-def place(score: CardScore | None) -> int:
-    """Place of the data of a score; other data, such as those of your own models, follow."""
-    if score is None:
-        return len(DATASETS) + 1
-    return DATASETS.index(score.dataset) if score.dataset in DATASETS else len(DATASETS)

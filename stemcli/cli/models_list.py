@@ -74,17 +74,17 @@ class ListedModel:
     def of_card(cls, card: Card, stem: str) -> ListedModel:
         """The row of a model with a card."""
         from model_zoo.catalogue.cards import is_installed
+        from model_zoo.catalogue.public import shown_score
 
         role, has = registry.role(card.architecture), is_installed(card)
         more = {"outputs": card.outputs, "role": role, "installed": has}
-        sdr = (each for each in card.scores if each.metric == "SDR" and stem in ("", each.stem))
         return cls(
             name=card.name,
             outputs=card.outputs,
             role=role,
             licence=card.licence,
             size=card.size,
-            score=next(sdr, None),
+            score=shown_score(card.scores, card.stems, stem),
             speed=max((record.times_real_time for record in card.speeds), default=0.0),
             is_installed=has,
             document={**card.to_dict(), **more},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,22 @@ def test_order_by_score(run_stem: RunStem) -> None:
     found = names(run_stem, "--stem", "drums", "--sort", "sdr")
     assert found[:2] == ["scnet_xl", "scnet_masked_xl"]
     assert found.index("umxhq") < found.index("spleeter_4stems")  # without a score
+
+
+def test_an_installed_model_keeps_the_score_of_the_catalogue(run_stem: RunStem) -> None:
+    """By hand: htdemucs has 8.2 dB of vocals on Multisong, and 9.9 dB on songs of its training."""
+    htdemucs = public_models()["htdemucs"]
+    assert htdemucs.scores[0].dataset != "Multisong (MVSep)"
+    places = []
+    for _ in range(2):
+        shown = names(run_stem, "--stem", "vocals", "--sort", "sdr")
+        places.append([name for name in shown if name not in BUNDLED].index("htdemucs"))
+        result = run_stem("models", "list", "--all")
+        (row,) = [line for line in result.stdout.splitlines() if line.startswith("htdemucs ")]
+        assert "vocals 8.2 " in row
+        card = Card("htdemucs", "melrnn", stems=("vocals",), residual="band")
+        install(small_network(), replace(card, scores=htdemucs.scores), overwrite=True)
+    assert places[0] == places[1]
 
 
 def test_order_by_size_and_name(run_stem: RunStem) -> None:
