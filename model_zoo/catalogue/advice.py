@@ -120,7 +120,8 @@ def candidates(stems: Sequence[str]) -> list[Candidate]:
     names = {card.name for card in own}
     public = [each for name, each in public_models().items() if name not in names]
     usable = [each for each in public if not each.refusal]
-    known = {name for each in (*own, *usable) for name in each.outputs}
+    outputs = [each.outputs for each in own] + [each.outputs for each in usable]
+    known = {name for each in outputs for name in each}
     for stem in stems:
         require_known(stem, known)
     found = [Candidate.of_card(each, stems) for each in own if _gives(each.outputs, stems)]

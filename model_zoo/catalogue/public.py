@@ -281,7 +281,7 @@ def shown_score(
         stems: stems of that model.
         stem: one of its outputs; by default the vocals, or its first stem if it has no vocals.
     """
-    wanted = stem or ("vocals" if "vocals" in stems else stems[0])
+    wanted = stem or ("vocals" if "vocals" in stems else next(iter(stems), ""))
     found = [each for each in scores if each.metric == METRIC and each.stem == wanted]
     return min(found, key=place, default=None)
 

@@ -97,7 +97,7 @@ class Answer:
         count: number of models of any time.
         such: what these models are, in words.
         within: most seconds for a song; None for any.
-        not_measured: number of models left out because their time is not known yet.
+        not_measured: number of models that were looked at and have no time yet.
     """
 
     found: Sequence[Advised]
@@ -288,10 +288,12 @@ class Timer:
         return None if speed is None else round(speed * SONG / (1 - one.overlap), 1)
 
     def _measured(self, name: str, network: tuple[str, dict[str, Any]]) -> float | None:
+        """Measure a network. One that cannot run here is not counted: later ones get their turn."""
         self._announce()
-        self._left -= 1
         with self._console.busy(f"Measuring the network of {name}, once"):
-            return measured(self.speeds, network)
+            speed = measured(self.speeds, network)
+        self._left -= speed is not None
+        return speed
 
     def _announce(self) -> None:
         """Say once what takes time."""

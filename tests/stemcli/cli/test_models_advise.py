@@ -148,6 +148,25 @@ def test_slow_networks_are_measured_five_at_a_time(
     assert " more were not measured. Run the command again to measure 5 of them, or" in message
 
 
+def test_networks_that_cannot_run_do_not_use_up_the_five(
+    run_stem: RunStem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: the first six do not fit in memory, the next five are fast."""
+    asked: list[str] = []
+
+    def measure(self: NetworkSpeeds, architecture: str, options: Any) -> float:
+        asked.append(architecture)
+        if len(asked) <= 6:
+            raise MemoryError
+        return 0.01
+
+    monkeypatch.setattr(NetworkSpeeds, "measure", measure)
+    result = run_stem("models", "advise", "-d", "cpu", "--within", "9:00", "--json")
+    found = json.loads(result.stdout)["models"]
+    assert (len(asked), len(found)) == (11, 5)
+    assert all(each["seconds"] for each in found)
+
+
 def test_no_more_are_measured_than_are_shown_within_a_time(
     run_stem: RunStem, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
