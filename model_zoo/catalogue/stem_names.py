@@ -43,5 +43,6 @@ def require_known(name: str, known: Collection[str], kind: str = "model") -> Non
             command that lists models.
     """
     if spelled(name, known) is None:
-        instead = "" if nearest(name, known) else f"no {kind} gives it."
-        raise UnknownNameError("stem", name, known, "stem models list --all", instead)
+        words = [*known, *(each for each in BACKING if spelled(each, known))]
+        instead = "" if nearest(name, words) else f"no {kind} gives it."
+        raise UnknownNameError("stem", name, words, "stem models list --all", instead)

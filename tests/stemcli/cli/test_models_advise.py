@@ -206,7 +206,7 @@ def test_without_scores_the_smallest_is_first(run_stem: RunStem) -> None:
 
 
 def test_stems_in_any_spelling(run_stem: RunStem) -> None:
-    """By hand: what Spleeter calls accompaniment others call instrumental or no_vocals."""
+    """By hand: accompaniment is a synonym of what the models call instrumental."""
     assert advised(run_stem, "--stem", "Drums") == advised(run_stem, "--stem", "drums")
     found, same = (advised(run_stem, "--stem", name) for name in ("accompaniment", "instrumental"))
     assert found["count"] == same["count"] > 60

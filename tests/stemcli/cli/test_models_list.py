@@ -191,6 +191,7 @@ def test_documents_have_the_keys_that_all_models_have(run_stem: RunStem) -> None
             "--stem drumz",
             "Unknown stem 'drumz': did you mean 'drums'? See: stem models list --all",
         ),
+        ("--stem acompaniment", "'acompaniment': did you mean 'accompaniment'? See: "),
         ("--stem xyzzy", "'xyzzy': no model gives it. See: stem models list --all"),
         ("--licence gpl-2", "Unknown licence 'gpl-2': did you mean 'GPL-3.0'?"),
         (
