@@ -8,7 +8,7 @@ torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -17,15 +17,16 @@ from typing import Any
 from model_zoo import registry
 from model_zoo.catalogue.cards import Card, card_path, cards, is_installed
 from model_zoo.catalogue.public import (
-    DATASETS,
+    METRIC,
     Consent,
     PublicModel,
+    place,
     public_models,
 )
 from model_zoo.catalogue.scores import CardScore
-from model_zoo.errors import UnknownNameError, UsageError
+from model_zoo.catalogue.stem_names import require_known, spelled
+from model_zoo.errors import UsageError
 
-METRIC = "SDR"
 NON_COMMERCIAL = re.compile(r"\bnc\b|non.?commercial|no grant|not stated|^$", re.IGNORECASE)
 """Licences that do not allow commercial use; a licence that nobody states allows nothing."""
 
@@ -83,7 +84,7 @@ class Candidate:
             public.consent if public else "",
             card.size,
             card.overlap,
-            joint_score(card.scores, stems),
+            joint_score(card.scores, own_names(stems, card.outputs)),
             card_path(card.name).with_name(card.file),
             public,
         )
@@ -99,7 +100,7 @@ class Candidate:
             model.consent,
             model.size,
             Card.overlap if overlap is None else overlap,
-            joint_score(model.scores, stems),
+            joint_score(model.scores, own_names(stems, model.outputs)),
             public=model,
         )
 
@@ -108,7 +109,7 @@ def candidates(stems: Sequence[str]) -> list[Candidate]:
     """Models that give all of these stems and can be used, the best first.
 
     Args:
-        stems: names of stems.
+        stems: names of stems, in any case, or synonyms.
 
     Raises:
         UnknownNameError: no model gives one of the stems.
@@ -118,9 +119,12 @@ def candidates(stems: Sequence[str]) -> list[Candidate]:
     names = {card.name for card in own}
     public = [each for name, each in public_models().items() if name not in names]
     usable = [each for each in public if not each.refusal]
-    _require_stems(stems, [each.outputs for each in own] + [each.outputs for each in usable])
-    found = [Candidate.of_card(card, stems) for card in own if {*stems} <= {*card.outputs}]
-    found += [Candidate.of_public(each, stems) for each in usable if {*stems} <= {*each.outputs}]
+    outputs = [each.outputs for each in own] + [each.outputs for each in usable]
+    known = {name for each in outputs for name in each}
+    for stem in stems:
+        require_known(stem, known)
+    found = [Candidate.of_card(each, stems) for each in own if _gives(each.outputs, stems)]
+    found += [Candidate.of_public(each, stems) for each in usable if _gives(each.outputs, stems)]
     if not found:
         raise UsageError(f"No model gives {' and '.join(stems)} together. Ask for fewer stems")
     return sorted(found, key=lambda candidate: candidate.rank)
@@ -130,11 +134,13 @@ def _can_be_used(card: Card) -> bool:
     return registry.role(card.architecture) == "stems" and is_installed(card)
 
 
-def _require_stems(stems: Iterable[str], outputs: Iterable[Collection[str]]) -> None:
-    known = {name for each in outputs for name in each}
-    for stem in stems:
-        if stem not in known:
-            raise UnknownNameError("stem", stem, known)
+def _gives(outputs: Sequence[str], stems: Sequence[str]) -> bool:
+    return all(spelled(stem, outputs) for stem in stems)
+
+
+def own_names(stems: Sequence[str], outputs: Sequence[str]) -> list[str]:
+    """The names that a model has for these stems, without stems that it does not give."""
+    return [name for stem in stems if (name := spelled(stem, outputs))]
 
 
 def joint_score(scores: Iterable[CardScore], stems: Sequence[str]) -> CardScore | None:
@@ -154,10 +160,3 @@ def joint_score(scores: Iterable[CardScore], stems: Sequence[str]) -> CardScore 
         if {*stems} <= {*table}
     ]
     return min(found, key=place, default=None)
-
-
-def place(score: CardScore | None) -> int:
-    """Place of the data of a score; other data, such as those of your own models, follow."""
-    if score is None:
-        return len(DATASETS) + 1
-    return DATASETS.index(score.dataset) if score.dataset in DATASETS else len(DATASETS)

@@ -8,7 +8,7 @@ state: what nobody states stays empty. This module does not import torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,8 @@ Consent = Literal["", "non-commercial", "no grant"]
 
 SUFFIXES = (".safetensors", ".yaml", ".ckpt", ".onnx", ".pth", ".pt", ".th")
 """Suffixes that other programs add to the names of models."""
+
+METRIC = "SDR"
 
 DATASETS = (
     "Multisong (MVSep)",
@@ -191,9 +193,7 @@ class PublicModel(Config):
         Args:
             stem: a stem; by default the vocals, or the first stem of a network without vocals.
         """
-        wanted = stem or ("vocals" if "vocals" in self.stems else self.stems[0])
-        found = [each for each in self.scores if each.metric == "SDR" and each.stem == wanted]
-        return min(found, key=lambda score: DATASETS.index(score.dataset), default=None)
+        return shown_score(self.scores, self.stems, stem)
 
     def mistakes(self) -> list[str]:
         """Rules for the fields: conditions of mistakes and their messages."""
@@ -269,6 +269,28 @@ class Preset(Config):
             self.weights != () and self.method != "mean",
             f"weights are for the mean, found {self.method}",
         )
+
+
+def shown_score(
+    scores: Iterable[CardScore], stems: Sequence[str], stem: str = ""
+) -> CardScore | None:
+    """The SDR that lists show: that of one stem, on the data that come first in ``DATASETS``.
+
+    Args:
+        scores: scores of a model.
+        stems: stems of that model.
+        stem: one of its outputs; by default the vocals, or its first stem if it has no vocals.
+    """
+    wanted = stem or ("vocals" if "vocals" in stems else next(iter(stems), ""))
+    found = [each for each in scores if each.metric == METRIC and each.stem == wanted]
+    return min(found, key=place, default=None)
+
+
+def place(score: CardScore | None) -> int:
+    """Place of the data of a score; other data, such as those of your own models, follow."""
+    if score is None:
+        return len(DATASETS) + 1
+    return DATASETS.index(score.dataset) if score.dataset in DATASETS else len(DATASETS)
 
 
 def is_pinned(url: str) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from model_zoo.errors import StemError, UnknownNameError, UsageError
+from model_zoo.catalogue.stem_names import distinct
+from model_zoo.errors import StemError, UsageError
 from model_zoo.shell import quoted
 from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import clock, examples, size
-from stemcli.cli.models_list import simple
+from stemcli.cli.models_list import with_licence
 from stemcli.cli.options import console_options, device_option
 from stemcli.cli.parameter_types import seconds as time_in_a_song
 
@@ -31,7 +31,7 @@ UNSTATED = "not stated"
 """Name of the data of a score in the catalogue if its source does not state them."""
 
 MOST = 5
-"""Number of models that are shown."""
+"""Largest number of models that are shown, and of networks that one call measures."""
 
 COLUMNS = ("=model", ">SDR in dB", "measured on", f">{clock(SONG)} takes", "licence", ">size", "")
 
@@ -87,6 +87,52 @@ class Advised:
         }
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Models that fit, and how many were looked at.
+
+    Attributes:
+        found: models that fit, the best first.
+        stems: the stems that the user named; empty for the default.
+        count: number of models of any time.
+        such: what these models are, in words.
+        within: most seconds for a song; None for any.
+        not_measured: number of models that were looked at and have no time yet.
+    """
+
+    found: Sequence[Advised]
+    stems: Sequence[str]
+    count: int
+    such: str
+    within: float | None
+    not_measured: int
+
+    @property
+    def named(self) -> str:
+        """The stems, in words."""
+        return " and ".join(self.stems or DEFAULT)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        best = self.found[0]
+        return {
+            "stems": self.stems or DEFAULT,
+            "count": self.count,
+            "not_measured": self.not_measured,
+            "models": [each.to_dict(self.stems) for each in self.found[:MOST]],
+            "advice": {"name": best.candidate.name, "reason": reason(best, self.named)},
+        }
+
+    def counts(self) -> str:
+        """How many models there are beside those that are shown, in words; empty if none."""
+        total = self.count if self.within is None else len(self.found)
+        shown = f"the first {MOST} are shown" if total > MOST else ""
+        if self.within is None:
+            return f"There are {self.count} {self.such}; {shown}" if shown else ""
+        fast = f"{total} of {self.count} {self.such} are fast enough"
+        return "; ".join(filter(None, (fast, shown, left_out(self.not_measured))))
+
+
 @click.command(
     "advise",
     epilog=examples(
@@ -102,7 +148,7 @@ class Advised:
     shell_complete=candidates.all_stems,
     help="Stem that you want; may be repeated.  [default: vocals]",
 )
-@click.option("--licence", metavar="NAME", help="Only models whose licence begins so.")
+@click.option("--licence", metavar="NAME", help="Only models whose licence starts with NAME.")
 @click.option(
     "--commercial", is_flag=True, help="Only models with a licence that allows commercial use."
 )
@@ -133,18 +179,20 @@ def command(
 
     Models come in the order of their published scores. The time of a song is measured on this
     machine, with networks of the same size and random weights, once: it is kept in your cache.
-    Nothing is downloaded.
+    One call measures up to five networks, also with --within. Nothing is downloaded.
     """
     from model_zoo.catalogue.advice import candidates as all_candidates
 
-    stems = tuple(dict.fromkeys(stems))
+    stems = distinct(stems)
     fitting = licensed(all_candidates(stems or DEFAULT), licence, commercial)
     timer = Timer(device, may_measure=not no_measure, console=console)
     with console:
-        found = [*islice(timer.timed(fitting, within), MOST)]
+        found = timer.timed(fitting, within)
     if not found:
-        raise UsageError(nothing_in(within, no_measure))
-    show(found, stems, len(fitting), console)
+        raise UsageError(nothing_in(within, no_measure, timer.not_measured))
+    such = f"models that give {' and '.join(stems or DEFAULT)}"
+    such += " under such a licence" if licence or commercial else ""
+    show(Answer(found, stems, len(fitting), such, within, timer.not_measured), console)
 
 
 def licensed(
@@ -156,11 +204,7 @@ def licensed(
         UnknownNameError: no model has that licence; the message names the nearest.
         UsageError: no licence allows commercial use.
     """
-    if licence:
-        known = {one.licence for one in found}
-        found = [one for one in found if simple(one.licence).startswith(simple(licence))]
-        if not found:
-            raise UnknownNameError("licence", licence, known)
+    found = with_licence(found, licence)
     if commercial:
         found = [one for one in found if one.is_commercial]
         if not found:
@@ -171,11 +215,22 @@ def licensed(
     return found
 
 
-def nothing_in(within: float | None, no_measure: bool) -> str:
+def left_out(not_measured: int) -> str:
+    """How many models have no time yet, in words; empty if none."""
+    return f"{not_measured} more were not measured" if not_measured else ""
+
+
+def nothing_in(within: float | None, no_measure: bool, not_measured: int) -> str:
     """The sentence if no model is fast enough."""
     time = clock(within or 0.0)
     if no_measure:
         return f"No time of {time} or less was measured before. Leave --no-measure out"
+    if not_measured:
+        return (
+            f"No model that was measured separates a song of {clock(SONG)} in {time} here; "
+            f"{left_out(not_measured)}. Run the command again to measure {MOST} of them, or allow "
+            "more time"
+        )
     return f"No such model separates a song of {clock(SONG)} in {time} here. Allow more time"
 
 
@@ -186,26 +241,36 @@ class Timer:
         device: name of the device.
         may_measure: whether networks may run.
         console: shows what is measured.
+
+    Attributes:
+        not_measured: models without a time, because no more networks may be measured.
     """
 
     def __init__(self, device: str, *, may_measure: bool, console: Console) -> None:
-        self._device, self._may_measure, self._console = device, may_measure, console
+        self._device, self._console = device, console
         self._speeds: NetworkSpeeds | None = None
-        self._is_measuring = False
+        self._left = MOST if may_measure else 0
+        self._is_announced = False
+        self.not_measured = 0
 
-    def timed(self, found: Sequence[Candidate], within: float | None) -> Iterator[Advised]:
-        """Yield the models that are fast enough.
+    def timed(self, found: Sequence[Candidate], within: float | None) -> list[Advised]:
+        """Models that are fast enough. No more are measured than are shown.
 
         Args:
             found: models, the best first.
-            within: most seconds for a song; None for any.
-        """
-        for one in found:
-            time = self.seconds(one)
-            if within is None or (time is not None and time <= within):
-                yield Advised(one, time)
+            within: most seconds for a song; None for any, which gives the first few models.
 
-    def seconds(self, one: Candidate) -> float | None:
+        Raises:
+            DeviceError: the device is not available.
+        """
+        fast: list[Advised] = []
+        for one in found if within is not None else found[:MOST]:
+            time = self.seconds(one, may_measure=len(fast) < MOST)
+            if within is None or (time is not None and time <= within):
+                fast.append(Advised(one, time))
+        return fast
+
+    def seconds(self, one: Candidate, *, may_measure: bool = True) -> float | None:
         """Time of the network for a song; None if it is not known.
 
         Raises:
@@ -216,17 +281,25 @@ class Timer:
         if network is None:
             return None
         speed = speeds.kept(*network)
-        if speed is None and self._may_measure:
-            self._announce()
-            with self._console.busy(f"Measuring the network of {one.name}, once"):
-                speed = measured(speeds, network)
+        if speed is None and may_measure and self._left:
+            speed = self._measured(one.name, network)
+        elif speed is None:
+            self.not_measured += 1
         return None if speed is None else round(speed * SONG / (1 - one.overlap), 1)
+
+    def _measured(self, name: str, network: tuple[str, dict[str, Any]]) -> float | None:
+        """Measure a network. One that cannot run here is not counted: later ones get their turn."""
+        self._announce()
+        with self._console.busy(f"Measuring the network of {name}, once"):
+            speed = measured(self.speeds, network)
+        self._left -= speed is not None
+        return speed
 
     def _announce(self) -> None:
         """Say once what takes time."""
-        if not self._is_measuring:
+        if not self._is_announced:
             self._console.line("Measuring networks on this machine, once; --no-measure skips that")
-        self._is_measuring = True
+        self._is_announced = True
 
     @property
     def speeds(self) -> NetworkSpeeds:
@@ -267,35 +340,35 @@ def command_line(one: Candidate, stems: Sequence[str]) -> str:
     return f"stem separate SONG --model {quoted(one.name)}{chosen}"
 
 
-def show(found: Sequence[Advised], stems: Sequence[str], count: int, console: Console) -> None:
+def show(answer: Answer, console: Console) -> None:
     """Print the models, and which to take."""
-    best, named = found[0], " and ".join(stems or DEFAULT)
-    console.document(
-        {
-            "stems": stems or DEFAULT,
-            "count": count,
-            "models": [each.to_dict(stems) for each in found],
-            "advice": {"name": best.candidate.name, "reason": reason(best, named)},
-        }
-    )
-    console.table(COLUMNS, [each.row() for each in found])
+    best = answer.found[0]
+    console.document(answer.to_dict())
+    console.table(COLUMNS, [each.row() for each in answer.found[:MOST]])
     console.line()
-    console.line(AFTER_TABLE.format(stems=named))
-    if count > len(found):
-        console.line(f"There are {count} such models; the first {len(found)} are shown")
-    console.line(f"Take {best.candidate.name}: {reason(best, named)}")
-    console.line(f"Try: {command_line(best.candidate, stems)}")
+    console.line(AFTER_TABLE.format(stems=answer.named))
+    if counts := answer.counts():
+        console.line(counts)
+    console.line(f"Take {best.candidate.name}: {reason(best, answer.named)}")
+    console.line(f"Try: {command_line(best.candidate, answer.stems)}")
 
 
 def reason(best: Advised, named: str) -> str:
     """Why a model comes first, and what it takes, in a phrase."""
     one = best.candidate
-    if one.score:
-        data = one.score.dataset if one.score.dataset != UNSTATED else "data that nobody states"
-        why = f"of these, it has the highest SDR of {named} on {data}"
-    else:
-        why = "none of them has a published SDR, and it is installed or the smallest"
+    why = why_first(one, named)
     return "; ".join(filter(None, (why, time_of(best), fetch_of(one), consent_of(one))))
+
+
+def why_first(one: Candidate, named: str) -> str:
+    """Why a model comes before the others, in words."""
+    if one.score and one.score.dataset == UNSTATED:
+        return f"of these, it has the highest published SDR of {named}, on data that nobody states"
+    if one.score:
+        return f"of these, it has the highest SDR of {named} on {one.score.dataset}"
+    if one.weights:
+        return "no published SDR; this one is installed"
+    return "no published SDR; this one is the smallest" if one.size else "no published SDR"
 
 
 def time_of(best: Advised) -> str:
@@ -307,11 +380,11 @@ def fetch_of(one: Candidate) -> str:
     """What is downloaded before the first song, in words; empty if nothing is."""
     if one.weights:
         return ""
-    return f"{size(one.size)} are downloaded first" if one.size else "it is downloaded first"
+    return f"it needs a download of {size(one.size)}" if one.size else "it needs a download"
 
 
 def consent_of(one: Candidate) -> str:
     """What the user is asked to agree to, in words; empty if nothing."""
     from stemcli.cli.models_public import CONSENT
 
-    return f"before that {CONSENT[one.consent]}" if one.consent and not one.weights else ""
+    return f"you must first {CONSENT[one.consent]}" if one.consent and not one.weights else ""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 CONSENT = {
     "": "",
-    "non-commercial": "you agree that you do not use it commercially",
-    "no grant": "you agree that nobody has granted a right to use the weights",
+    "non-commercial": "accept that you may not use it commercially",
+    "no grant": "accept that nobody has granted a right to use the weights",
 }
-"""What ``stem models pull`` asks for, by the kind of consent."""
+"""What ``stem models pull`` asks you to do, by the kind of consent."""
 
 
 def show_public(model: PublicModel, console: Console) -> None:
@@ -72,7 +72,7 @@ def public_facts(model: PublicModel) -> Iterator[tuple[str, str]]:
         "purpose": model.purpose,
         "stems": ", ".join(model.outputs),
         "licence": f"{model.licence}{said_by}",
-        "before a fetch": CONSENT[model.consent],
+        "before a fetch": f"you {CONSENT[model.consent]}" if model.consent else "",
         "authors": model.authors,
         "source": model.source,
         "note": model.note,

@@ -133,7 +133,9 @@ def _processor() -> str:
 
 
 def _key(architecture: str, options: Mapping[str, Any]) -> str:
-    return f"{architecture} {json.dumps(dict(options), sort_keys=True)}"
+    """Architecture and size; of the stems only their number matters."""
+    size = {**options, "stems": len(options.get("stems", ()))}
+    return f"{architecture} {json.dumps(size, sort_keys=True)}"
 
 
 def _read() -> dict[str, dict[str, float]]:

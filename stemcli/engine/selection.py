@@ -13,14 +13,11 @@ import numpy as np
 
 from model_zoo import registry
 from model_zoo.catalogue.cards import DEFAULT_MODEL, cards
+from model_zoo.catalogue.stem_names import BACKING, spelled
 from model_zoo.catalogue.unknown import unknown_stem
 from model_zoo.errors import ConfigError, errors_about
 from model_zoo.option_names import setting, subject
 from stemcli.engine.overlap_add import Block
-
-BACKING = ("instrumental", "accompaniment", "no_vocals")
-"""Names for the song without its vocals; a model has at most one of them."""
-
 
 KARAOKE = "karaoke"
 """Name of the song to sing to: without its lead voice, or without all vocals."""
@@ -70,25 +67,17 @@ def resolve_stem(name: str, available: Sequence[str]) -> str:
     Raises:
         UnknownNameError: there is no such stem; the message names models that give it.
     """
-    by_folded = {stem.casefold(): stem for stem in available}
-    for spelling in _spellings(name):
-        if spelling in by_folded:
-            return by_folded[spelling]
-    raise unknown_stem(name, available, _models_that_give(name))
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    folded = name.casefold()
-    return (folded, *(BACKING if folded in BACKING else ()))
+    found = spelled(name, available)
+    if found is None:
+        raise unknown_stem(name, available, _models_that_give(name))
+    return found
 
 
 def _models_that_give(stem: str) -> list[str]:
-    spellings = _spellings(stem)
     return [
         card.name
         for card in cards(lambda damaged: None).values()
-        if registry.role(card.architecture) == "stems"
-        and any(output.casefold() in spellings for output in card.outputs)
+        if registry.role(card.architecture) == "stems" and spelled(stem, card.outputs)
     ]
 
 

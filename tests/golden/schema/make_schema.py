@@ -278,6 +278,7 @@ def documents() -> dict[str, Schema]:
             {
                 "stems": NAMES,
                 "count": COUNT,
+                "not_measured": COUNT,
                 "models": listed(record(ADVISED)),
                 "advice": record({"name": TEXT, "reason": TEXT}),
             }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from model_zoo.catalogue.advice import Candidate, candidates, joint_score, place
+from model_zoo.catalogue.advice import Candidate, candidates, joint_score
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from model_zoo.catalogue.public import DATASETS, public_models
+from model_zoo.catalogue.public import DATASETS, place, public_models
 from model_zoo.catalogue.scores import CardScore
 from model_zoo.errors import UnknownNameError, UsageError
 from tests.model_zoo.small import small_network

@@ -10,7 +10,6 @@ import pytest
 from model_zoo import registry, weights
 from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
-from model_zoo.catalogue.public import public_models
 from model_zoo.catalogue.scores import CardScore
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
@@ -33,7 +32,7 @@ def test_list(run_stem: RunStem) -> None:
     (row,) = [row for row in rows if row.startswith("tiny ")]
     assert "vocals, band" in row
     assert row.split()[-1] == "yes"
-    more = f"{len(public_models())} more can be fetched: stem models list --all"
+    more = "165 more can be fetched: stem models list --all"  # of 178, 13 cannot be built
     assert listed.stderr == f"\n{more}\nArchitectures to train: stem models list --architectures\n"
 
 

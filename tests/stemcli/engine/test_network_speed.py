@@ -46,6 +46,15 @@ def test_a_speed_is_kept_for_the_machine_and_the_size(cache: Path) -> None:
     assert place == f"{machine(CPU)}, cpu, PyTorch {torch.__version__}"
 
 
+def test_names_of_stems_do_not_change_the_size() -> None:
+    """Law: a network with other names, and as many, has the same speed."""
+    speeds = NetworkSpeeds(CPU)
+    measured = speeds.measure("melrnn", {**SMALL_CONFIG, "stems": ["vocals"]})
+    renamed = speeds.kept("melrnn", {**SMALL_CONFIG, "stems": ["drums"]})
+    assert renamed == pytest.approx(measured, abs=1e-6)
+    assert speeds.kept("melrnn", {**SMALL_CONFIG, "stems": ["drums", "bass"]}) is None
+
+
 def test_measuring_does_not_advance_random_numbers() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
