@@ -223,5 +223,5 @@ def test_an_archive_that_would_fill_the_disk(
     """By hand: the second of two files of 100 bytes, each behind a header of 512."""
     monkeypatch.setattr("model_zoo.importers.archive.LARGEST", 1223)
     path = archive(tmp_path, "model.index", "more", content=b"x" * 100)
-    with pytest.raises(CheckpointError, match="more than 1,223 bytes"), unpacked(path):
+    with pytest.raises(CheckpointError, match="unpacks to more than 1,223 bytes"), unpacked(path):
         pytest.fail("it was unpacked")
