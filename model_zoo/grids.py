@@ -1,4 +1,4 @@
-"""Names of chunk grids and levels, which cards and architectures use; torch-free."""
+"""Names of chunk grids, levels and combinations of models; torch-free."""
 
 from __future__ import annotations
 

@@ -1,42 +1,37 @@
-"""Write the table of public models in docs/models.md from the catalogue.
+"""Write the tables in docs/catalogue.md from the catalogue of public models.
 
 ::
 
     python docs/models/public_table.py
 
-The table stands between two comments; the rest of the page is left as it is.
+The tables stand between two comments; the rest of the page is left as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
 
-from model_zoo.catalogue.public import PublicModel, presets, public_models
+from model_zoo.catalogue.public import DATASETS, PublicModel, presets, public_models
 
-PAGE = Path(__file__).parents[1] / "models.md"
+PAGE = Path(__file__).parents[1] / "catalogue.md"
 BEGIN = "<!-- begin of the table that docs/models/public_table.py writes -->\n"
 END = "<!-- end of the table -->\n"
 
-DATASETS = {
-    "Multisong (MVSep)": "a",
-    "MUSDB18 test": "b",
-    "DrumSep test": "c",
-    "not stated": "d",
-    "MUSDB18 train": "e",
-}
-"""Letters of the data of scores, as the page explains them."""
+LETTERS = dict(zip(DATASETS, ascii_lowercase, strict=False))
+"""Letters of the data of scores, in the order of their rank; the page explains them."""
 
 MOST_STEMS = 8
 
 
 def main() -> None:
-    """Replace the table on the page."""
+    """Replace the tables on the page."""
     PAGE.write_text(with_table(PAGE.read_text("utf-8")), "utf-8")
 
 
 def with_table(page: str) -> str:
-    """The page with the table of this catalogue."""
+    """The page with the tables of this catalogue."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
@@ -77,7 +72,7 @@ def gives(model: PublicModel) -> str:
 def score(model: PublicModel) -> str:
     """A published SDR with its stem and the letter of its data."""
     found = model.sdr()
-    return f"{found.stem} {found.value:.1f} {DATASETS[found.dataset]}" if found else ""
+    return f"{found.stem} {found.value:.1f} {LETTERS[found.dataset]}" if found else ""
 
 
 def licence(model: PublicModel) -> str:

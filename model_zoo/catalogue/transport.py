@@ -220,7 +220,7 @@ def check_redirect(origin: str, target: str) -> None:
     """
     before, after = urlsplit(origin).scheme, urlsplit(target).scheme
     if after not in ("http", "https"):
-        raise AddressError(f"redirects to {after or 'nothing'}:, which is no web address")
+        raise AddressError(f"redirects to {after or 'nothing'}:, which is not a web address")
     if before == "https" and after == "http":
         raise AddressError("redirects to a connection without encryption")
 
@@ -307,11 +307,11 @@ def _examine(answer: Response, part: PartialFile) -> None:
         return
     is_encoded = answer.headers.get("Content-Encoding", "identity").lower() != "identity"
     if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise WrongContentError(f"has no more than {part.size:,} bytes of it")
+        raise WrongContentError(f"has only {part.size:,} bytes")
     if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
         found = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if is_encoded or not found or int(found["start"]) != part.size:
-            raise WrongContentError("sends another part of it than it was asked for")
+            raise WrongContentError("ignored the requested byte range")
         length = found["total"]
     else:
         length = answer.headers.get("Content-Length", "")
@@ -345,9 +345,9 @@ def _refusal(code: int, names: set[str]) -> AddressError:
         return AddressError(f"has no such file {answer}")
     if code in (401, 402, 403):
         advice = LOGIN if "HfHubHTTPError" in names else ELSEWHERE
-        return AddressError(f"does not give it to everybody {answer}", advice)
+        return AddressError(f"denies access {answer}", advice)
     if code in (408, 425, 429) or code >= 500:
-        return AddressError(f"cannot give it now {answer}", AGAIN, may_continue=True)
+        return AddressError(f"is temporarily unavailable {answer}", AGAIN, may_continue=True)
     return AddressError(f"refuses it {answer}")
 
 
@@ -356,7 +356,7 @@ def _disturbance(error: Exception, names: set[str]) -> AddressError:
     for name, reason, advice in DISTURBANCES:
         if name in names:
             return AddressError(reason.format(TIMEOUT), advice, may_continue=advice == NETWORK)
-    return AddressError(f"does not answer as expected ({first_line(error)})")
+    return AddressError(f"sent an unexpected response ({first_line(error)})")
 
 
 def _silent() -> AddressError:

@@ -54,7 +54,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 name = PurePosixPath(member.name)
                 if left < 0:
                     raise CheckpointError(
-                        f"{path} has more than {LARGEST:,} bytes. Unpack it yourself"
+                        f"{path} unpacks to more than {LARGEST:,} bytes. Unpack it yourself"
                     )
                 content = archive.extractfile(member) if member.isfile() else None
                 if content and any(map(name.match, PARTS)):

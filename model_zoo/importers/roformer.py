@@ -249,8 +249,9 @@ def _mel(seen: dict[str, Any], widths: Sequence[int], choices: Choices) -> dict[
     bins = MelBandRoFormerConfig.from_dict(small | sizes).members().sum(1).tolist()
     channels = config.setdefault("audio_channels", max(1, widths[0] // (2 * bins[0])))
     if [2 * channels * each for each in bins] != [*widths]:
+        sizes |= {"audio_channels": channels}
         given = ", ".join(f"{name} {value}" for name, value in sizes.items())
-        why = f"the tensors have other mel bands than {given} with {channels} audio channels has"
+        why = f"the mel bands of the tensors do not match {given}"
         raise ConfigError(option("config"), [f"{why}: state those they were trained with"])
     return config
 

@@ -243,7 +243,7 @@ def score_row(score: CardScore) -> tuple[str, str, str, str]:
 def remove_command(name: str, console: Console) -> None:
     """Remove a model that you added or pulled; bundled models cannot be removed.
 
-    Of a public model, the files in the cache are removed, too: those that --keep kept, and what has
+    Cached downloads of a public model are removed as well: files that --keep kept, and what has
     arrived of a download that was interrupted.
     """
     from model_zoo.catalogue.pulled import remove_model
@@ -266,8 +266,7 @@ def remove_command(name: str, console: Console) -> None:
 def verify_command(name: str | None, console: Console) -> None:
     """Check the weights of one model, or of all, against the checksums on their cards.
 
-    Of a model that was made from published files, the output names the public model whose SHA-256
-    the catalogue has.
+    For a converted model, also says which published files it came from.
     """
     from model_zoo.catalogue.cards import find, state
 

@@ -187,8 +187,8 @@ def command(
     NAME is a name from stem models list, with --all or --architectures or without; RUN is the
     folder of a stem train run, and FILE a .safetensors file. A model is shown with its card and
     scores, an architecture with its purpose and how to train it, and both with the layers of the
-    network: their output shapes and numbers of parameters. Of a public model that is not installed
-    the facts of the catalogue are shown.
+    network: their output shapes and numbers of parameters. For a public model that is not
+    installed, shows its catalogue entry.
     """
     from model_zoo.catalogue.cards import is_known
     from model_zoo.catalogue.names import catalogue_name, is_path

@@ -50,9 +50,9 @@ def pull_command(
 ) -> None:
     """Download public models and add them to your zoo.
 
-    NAME is a model or a preset of stem models list --all; of a preset all models are downloaded.
-    Every file is checked against its size and SHA-256 before it is used. A download that was
-    interrupted goes on where it stopped when the command is run again.
+    NAME is a model or a preset of stem models list --all; a preset downloads all its models.
+    Every file is checked against its size and SHA-256 before it is used. An interrupted download
+    resumes when the command is run again.
     """
     from model_zoo.catalogue.cards import is_bundled
 

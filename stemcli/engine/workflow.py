@@ -9,7 +9,7 @@ A workflow is a TOML file with one ``[[steps]]`` table per network or ensemble::
     [[steps]]
     input = "vocals"
     model = "karaoke"
-    outputs = { lead = "lead", backing = "backing" }
+    outputs = { lead_vocals = "lead", karaoke = "backing" }
 
 The left side of ``outputs`` is a stem of the model, or ``rest`` for the input without the other
 stem; the right side is its name in the workflow. Outputs that are no input of a later step are

@@ -83,8 +83,11 @@ def test_the_file_arrives(name: str, size: int, hub: Hub) -> None:
 
 BAD: dict[str, tuple[Behaviour, str]] = {
     "404": (status(404), "has no such file (404 Not Found). Set STEM_MIRROR to the address of"),
-    "403": (status(403), "does not give it to everybody (403 Forbidden). Set STEM_MIRROR to"),
-    "503": (status(503), "cannot give it now (503 Service Unavailable). Run it again later"),
+    "403": (status(403), "denies access (403 Forbidden). Set STEM_MIRROR to"),
+    "503": (
+        status(503),
+        "is temporarily unavailable (503 Service Unavailable). Run it again later",
+    ),
     "400": (status(400), "refuses it (400 Bad Request). Set STEM_MIRROR to"),
     "418": (status(499), "refuses it (499 unknown)"),
     "wrong size": (server.of(CONTENT[:-1]), "has a file of 299,999 bytes instead of 300,000. Set"),
@@ -96,8 +99,8 @@ BAD: dict[str, tuple[Behaviour, str]] = {
     "truncated": (server.truncated, "breaks the connection. Run it again to go on after 0.1 MB"),
     "ranges ignored, cut": (server.cut_without_ranges, "Run it again to go on after 0.1 MB"),
     "no HTTP": (server.no_http, "breaks the connection. Check the network, then run it again"),
-    "to a file": (to("file:///etc/passwd"), "redirects to file:, which is no web address. Set"),
-    "to ftp": (to("ftp://127.0.0.1/x"), "redirects to ftp:, which is no web address. Set"),
+    "to a file": (to("file:///etc/passwd"), "redirects to file:, which is not a web address. Set"),
+    "to ftp": (to("ftp://127.0.0.1/x"), "redirects to ftp:, which is not a web address. Set"),
     "in a loop": (to("/0/net.bin"), "redirects in a loop. Set STEM_MIRROR to"),
 }
 
@@ -129,7 +132,7 @@ def test_a_failure_is_one_sentence(name: str, hub: Hub) -> None:
     [
         (server.of(bytes(len(CONTENT))), f"(SHA-256 886715e4051e... instead of {SHA256[:12]}...)"),
         (server.endless, "sends more than 300,000 bytes. Set STEM_MIRROR"),
-        (server.wrong_range, "sends another part of it than it was asked for. Set STEM_MIRROR"),
+        (server.wrong_range, "ignored the requested byte range. Set STEM_MIRROR"),
     ],
     ids=["wrong hash", "more than stated", "another range"],
 )

@@ -97,10 +97,10 @@ def test_another_size_is_refused_before_it_is_sent(hub: Hub) -> None:
     [
         (404, "EntryNotFound", "huggingface.co has no such file (404 Not Found). Set STEM_MIRROR"),
         (404, "RevisionNotFound", "huggingface.co has no such file (404 Not Found)"),
-        (401, "RepoNotFound", "does not give it to everybody (401 Unauthorized). Accept the terms"),
-        (403, "GatedRepo", "does not give it to everybody (403 Forbidden). Accept the terms on"),
-        (500, "", "cannot give it now (500 Internal Server Error). Run it again later"),
-        (429, "", "cannot give it now (429 Too Many Requests). Run it again later"),
+        (401, "RepoNotFound", "denies access (401 Unauthorized). Accept the terms"),
+        (403, "GatedRepo", "denies access (403 Forbidden). Accept the terms on"),
+        (500, "", "is temporarily unavailable (500 Internal Server Error). Run it again later"),
+        (429, "", "is temporarily unavailable (429 Too Many Requests). Run it again later"),
     ],
 )
 def test_refusals_of_the_hub(code: int, kind: str, sentence: str, hub: Hub) -> None:

@@ -105,12 +105,18 @@ def test_consent_for_several_models_takes_one_command(run_stem: RunStem) -> None
     )
 
 
-@pytest.mark.parametrize("wrong", [("--stems", "drums"), ("--filename", "{stme}.{ext}")])
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (("--stems", "drums"), "Unknown stem 'drums': known: vocals, band. "),
+        (("--filename", "{stme}.{ext}"), "--filename: unknown field {stme}, did you mean {stem}?"),
+    ],
+)
 def test_mistakes_are_found_before_a_download(
-    wrong: tuple[str, str], hub: Hub, run_stem: RunStem
+    wrong: tuple[str, str], says: str, hub: Hub, run_stem: RunStem
 ) -> None:
-    result = run_stem("separate", "song.wav", "-m", "free", *OPTIONS, *wrong)
-    assert result.exit_code == 2
+    line = error_line(run_stem("separate", "song.wav", "-m", "free", *OPTIONS, *wrong), 2)
+    assert says in line
     assert hub.requests == []
 
 

@@ -5,6 +5,7 @@ Truth by hand with networks that scale their input, and by the same steps run on
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_zoo.catalogue.public import presets, public_models
 from model_zoo.errors import ConfigError, UsageError
+from stemcli.engine import workflow as module
 from stemcli.engine.chain import ChainStream
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.networks import load_networks
 from stemcli.engine.options import Options
 from stemcli.engine.overlap_add import Block
 from stemcli.engine.session import Session
-from stemcli.engine.workflow import Workflow, read_workflow
+from stemcli.engine.workflow import REST, Workflow, read_workflow
 from tests.stemcli.engine.stubs import CPU, Positional, Scaling, Stub, noise, stream
 
 RATE = 8000
@@ -37,6 +40,17 @@ model = ["second", "third"]
 weights = [3, 1]
 outputs = { b = "backing", a = "lead" }
 """
+
+
+def test_the_example_names_stems_of_its_models() -> None:
+    """Reference: the outputs that the catalogue states."""
+    assert module.__doc__ is not None
+    example = "".join(re.findall(r"^ {4}(.*\n)", module.__doc__, re.M))
+    steps = read_workflow(example).steps
+    assert [step.model for step in steps] == [("mel_band_roformer_kim",), ("karaoke",)]
+    network, preset = public_models()["mel_band_roformer_kim"], presets()["karaoke"]
+    assert {*steps[0].outputs} <= {*network.outputs, REST}
+    assert {*steps[1].outputs} == {*preset.stems}
 
 
 class Unchanged(Scaling):
