@@ -19,6 +19,7 @@ the base class of a branch to handle the whole branch::
     ├── WeightsError            a checkpoint cannot be used
     │   ├── ChecksumError       its content does not match its card
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
+    │       └── MisfitError     its tensors are those of another network
     ├── NumericalError          the network produced NaN or infinity
     ├── ClusterError            the Ray cluster cannot be joined, or none of its machines can work
     ├── OutOfMemoryError        a single chunk does not fit in the device's memory

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     epilog=examples(
         ("stem models pull htdemucs", "then: stem separate --model htdemucs ..."),
         ("stem models pull htdemucs mdx23c --json", "one after the other"),
-        ("stem models pull umxhq --accept-licence", "in a script, without a question"),
+        ("stem models pull scnet_xl --accept-licence", "in a script, without a question"),
     ),
 )
 @click.argument(
