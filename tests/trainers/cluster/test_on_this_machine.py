@@ -52,6 +52,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value for name, value in tensors.items() if name.startswith("model.")}
 
 
+@pytest.mark.slow  # test_hosts trains on two workers
 def test_one_worker_gives_the_same_run_as_no_cluster(tiny: Path) -> None:
     """Weights and files are the same as without a cluster, where the run can also be resumed."""
     more = set_options("loop.num_workers=1", "optimizer.name=adamw", "log.songs=1")
