@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from model_zoo.catalogue.cards import MOST_OVERLAP
-from model_zoo.errors import ConfigError, MisfitError
+from model_zoo.errors import CheckpointError, ConfigError, MisfitError
 from model_zoo.grids import Grid, Level
 from model_zoo.importers.settings import Settings
 from model_zoo.importers.statements import whole
@@ -99,19 +99,34 @@ class Family(NamedTuple):
     has_file_per_stem: bool = False
 
 
-def shape(shapes: Shapes, name: str, axes: int) -> Shape:
+def not_convertible(why: str) -> CheckpointError:
+    """The error for tensors of no network that can be converted."""
+    return MisfitError(
+        f"The tensors are not those of a network that can be converted ({why}). "
+        "Download the checkpoint again"
+    )
+
+
+def shape(
+    shapes: Shapes,
+    name: str,
+    axes: int,
+    error: Callable[[str], CheckpointError] = not_convertible,
+) -> Shape:
     """Shape of a tensor, checked to have ``axes`` axes, none of them empty.
 
+    Args:
+        shapes: of all tensors.
+        name: of the tensor.
+        axes: number of its axes.
+        error: makes the error from what is wrong.
+
     Raises:
-        MisfitError: there is no such tensor.
+        CheckpointError: there is no such tensor.
     """
     found = shapes.get(name, ())
     if len(found) != axes or 0 in found:
-        why = f"{shortened(name)} is {found}" if name in shapes else f"there is no {name}"
-        raise MisfitError(
-            f"The tensors are not those of a network that can be converted ({why}). "
-            "Download the checkpoint again"
-        )
+        raise error(f"{shortened(name)} is {found}" if name in shapes else f"there is no {name}")
     return found
 
 

@@ -7,6 +7,7 @@ options; the sample rate is recognized by the mel bands in the file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from model_zoo.importers.family import (
     ForeignNetwork,
     Shapes,
     count,
+    shape,
     stem_name,
 )
 from model_zoo.option_names import option
@@ -176,19 +178,13 @@ SIZES: dict[str, Callable[[Shapes, GeneratorOptions], dict[str, Any]]] = {
 }
 
 
-def _sizes(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
-    """Shape of a tensor, checked to have ``axes`` axes, none of them empty."""
-    shape = shapes[name]
-    if len(shape) != axes or 0 in shape:
-        raise _unknown_layout(f"{name} is {shape}")
-    return shape
-
-
 def _unknown_layout(why: str) -> CheckpointError:
     return CheckpointError(
         f"These are not the tensors of an MSRKit generator ({why}). "
         "Convert a generator of MSRKit: MelRoFormer, MelRNN or MelUNet"
     )
 
+
+_sizes = partial(shape, error=_unknown_layout)
 
 FAMILY = Family("MSRKit", recognizes, read)

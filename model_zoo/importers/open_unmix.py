@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from model_zoo.importers.family import (
     Choices,
     Family,
     ForeignNetwork,
-    Shapes,
     Tensors,
+    shape,
 )
 from model_zoo.importers.msrkit import GeneratorOptions
 from model_zoo.option_names import option
@@ -160,16 +161,13 @@ def _with_counters(target: Mapping[str, Tensor]) -> Tensors:
     return counters | {n: value for n, value in target.items() if not TRANSFORMS.fullmatch(n)}
 
 
-def _shape(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
-    """Shape of a tensor, checked to have ``axes`` axes, none of them empty."""
-    shape = shapes.get(name, ())
-    if len(shape) != axes or 0 in shape:
-        found = f"{name} is {shape}" if name in shapes else f"there is no {name}"
-        raise CheckpointError(
-            f"These are not the tensors of a target of Open-Unmix ({found}). "
-            "Convert the .pth files of its targets"
-        )
-    return shape
+def _not_a_target(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"These are not the tensors of a target of Open-Unmix ({why}). "
+        "Convert the .pth files of its targets"
+    )
 
+
+_shape = partial(shape, error=_not_a_target)
 
 FAMILY = Family("Open-Unmix", is_target, read, has_file_per_stem=True)

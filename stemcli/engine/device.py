@@ -133,9 +133,9 @@ _KEPT = 2**30
 def keep_freed_memory() -> None:
     """Have glibc use the memory of freed tensors again instead of returning it to Linux.
 
-    By default every tensor of more than 32 MiB gets new pages, which Linux fills with zeros: a
-    seventh of the time of ``htdemucs`` on a CPU. All threads share one arena, which took a tenth
-    less memory. Does nothing where the C library is not glibc.
+    By default every tensor of more than 32 MiB gets new pages, which Linux fills with zeros. All
+    threads share one arena, so that each uses what another has freed. Does nothing where the C
+    library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

@@ -23,6 +23,7 @@ from model_zoo.catalogue.cards import find
 from model_zoo.catalogue.public import PublicModel, find_public
 from model_zoo.catalogue.pull import pull
 from model_zoo.importers.convert import install_public
+from tests.benchmarks.peers_separate import demucs
 from tests.model_zoo.catalogue import hub as server
 from tests.model_zoo.catalogue.hub import whole
 
@@ -82,28 +83,9 @@ def test_the_true_stems(htdemucs: PublicModel) -> None:
 @pytest.mark.peers
 def test_a_minute_equals_that_of_demucs(htdemucs: PublicModel) -> None:
     """Property: at least 60 dB between demucs' stems and the difference to ours."""
-    import torch
-    from demucs.apply import apply_model
-    from demucs.htdemucs import HTDemucs
-    from safetensors.torch import load_file
-
     path = Path(os.environ["STEM_TEST_WEIGHTS"]) / "htdemucs" / "htdemucs.safetensors"
-    network = HTDemucs(
-        sources=[*htdemucs.stems],
-        channels=48,
-        bottom_channels=512,
-        t_layers=5,
-        t_dropout=0.02,
-        segment=7.8,
-        dconv_mode=3,
-        samplerate=44_100,
-    )
-    network.load_state_dict({name: each.float() for name, each in load_file(path).items()})
     wave = read("mixtures/karissa_hobbs_lets_go_fishin.ogg", 60)
-    mixture = torch.from_numpy(wave.T.copy())
-    mean, deviation = mixture.mean(0).mean(), mixture.mean(0).std() + 1e-8
-    leveled = ((mixture - mean) / deviation)[None]
-    theirs = apply_model(network.eval(), leveled, shifts=0, overlap=0.25)[0] * deviation + mean
+    theirs = demucs(str(path), "fp32")(wave)
     ours = separated(wave)
     for stem, expected in zip(htdemucs.stems, theirs, strict=True):
-        assert sdr(expected.T.numpy(), ours[stem]) > 60, stem
+        assert sdr(expected, ours[stem]) > 60, stem
