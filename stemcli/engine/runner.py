@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_zoo.errors import NumericalError, OutOfMemoryError
+from model_zoo.ops.cpu_kernels import CpuKernels
 from model_zoo.option_names import option, setting
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
@@ -123,7 +124,7 @@ class ModelRunner:
     @torch.inference_mode()
     def _forward(self, items: Items, precision: Precision) -> Estimates:
         began = time.monotonic()
-        with precision.autocast(self._device):
+        with CpuKernels(), precision.autocast(self._device):
             stems = self._separator(torch.from_numpy(items).to(self._device))
         estimates: Estimates = stems.float().cpu().numpy()
         with self._counting:
