@@ -106,7 +106,7 @@ def attention(
     queries = (query * (query.shape[-1] ** -0.5 if scale is None else scale)).to(narrow)
     keys = (key - key.mean(-2, keepdim=True)).to(narrow)
     rows = [each.flatten(0, -3) for each in (queries, keys.mT, value.to(narrow))]
-    return _by_blocks(*rows).unflatten(0, query.shape[:-2])
+    return _by_blocks(*rows).view(*query.shape[:-1], -1)
 
 
 def _is_for_blocks(query: Tensor, key: Tensor, value: Tensor) -> bool:
@@ -148,8 +148,8 @@ _REPLACEMENTS: Mapping[Callable[..., Any], Callable[..., Any]] = {
 def mkl_is_slow() -> bool:
     """Whether torch has MKL and this is a processor by AMD with AVX-512."""
     return (
-        torch.backends.mkl.is_available()
-        and torch.backends.mkldnn.is_available()
+        torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and "AuthenticAMD" in _vendor()
     )
@@ -167,7 +167,7 @@ def _vendor() -> str:
 def multiplies_bfloat16_in_vectors() -> bool:
     """Whether the processor multiplies bfloat16 in vectors, but has no AMX for whole tiles."""
     return (
-        torch.backends.mkldnn.is_available()
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.cpu._is_avx512_bf16_supported()
         and not torch.cpu._is_amx_tile_supported()
     )

@@ -33,8 +33,8 @@ KILL_TIMEOUT_S = 5.0
 """Seconds to wait for a killed process; it may hang in a read from a dead network disk."""
 
 
-_ENDING = threading.Event()
-"""Set while a signal ends this process: threads that wait for ffmpeg raise KeyboardInterrupt."""
+_POOL = threading.local()
+"""``ended`` is the event of the pool that the current thread belongs to."""
 
 
 @contextmanager
@@ -42,20 +42,21 @@ def decoding_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """A thread pool for opening audio files that ends at once on Ctrl-C and other signals.
 
     An ordinary pool waits for its threads, which wait for ffmpeg. This pool kills every ffmpeg that
-    runs or is about to start, and cancels pending work.
+    its threads run or are about to start, and cancels pending work.
 
     Args:
         threads: number of threads; None for the default of :class:`ThreadPoolExecutor`.
     """
-    pool = ThreadPoolExecutor(threads)
+    ended = threading.Event()
+    pool = ThreadPoolExecutor(threads, initializer=setattr, initargs=(_POOL, "ended", ended))
     try:
         yield pool
     except (KeyboardInterrupt, SystemExit):
-        _ENDING.set()
+        # Stays set: a signal during submit leaves a thread that shutdown does not wait for.
+        ended.set()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        _ENDING.clear()
 
 
 class FfmpegProcess(Closing):
@@ -83,7 +84,7 @@ class FfmpegProcess(Closing):
     ) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.stalled = False
-        self._ended_event = ended
+        self._ended = [each for each in (ended, getattr(_POOL, "ended", None)) if each]
         self._wait: object | None = None  # a new object for each wait for the pipe
         self._looks: tuple[object | None, int] = (None, 0)  # number of checks during one wait
         self._over = threading.Event()
@@ -158,7 +159,7 @@ class FfmpegProcess(Closing):
 
     @property
     def _is_ended(self) -> bool:
-        return _ENDING.is_set() or (self._ended_event is not None and self._ended_event.is_set())
+        return any(each.is_set() for each in self._ended)
 
     def look(self) -> None:
         """Kill the process if it must end or has stalled, and cut its log.

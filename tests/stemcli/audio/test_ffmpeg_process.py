@@ -198,6 +198,32 @@ def test_an_interrupt_also_ends_an_ffmpeg_that_starts_late(song: Path, pid_file:
     assert not is_running(int(pid_file.read_text()))
 
 
+def test_a_signal_during_submit_ends_the_wait(
+    song: Path, pid_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool does not know the thread that it was just starting, and does not wait for it."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("ThreadPoolExecutor"):
+            started.append(thread)
+            wait_until(lambda: pid_file.exists() and pid_file.read_text())
+            raise SystemExit
+
+    def interrupted() -> None:
+        with decoding_pool(1) as pool:
+            monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+            pool.submit(open_audio, song)
+
+    with pytest.raises(SystemExit):
+        interrupted()
+    started[0].join(TIMEOUT)
+    assert not started[0].is_alive()
+    assert not is_running(int(pid_file.read_text()))
+
+
 def test_writing_after_an_interrupt_raises_keyboard_interrupt() -> None:
     ended = threading.Event()
     with FfmpegProcess(["sleep", "600"], feeds=True, ended=ended) as process:
