@@ -20,6 +20,7 @@ the base class of a branch to handle the whole branch::
     │   ├── ChecksumError       its content does not match its card
     │   └── CheckpointError     it is damaged, unsafe or of an unknown layout
     │       └── MisfitError     its tensors are those of another network
+    ├── ExportError             a network cannot be exported
     ├── NumericalError          the network produced NaN or infinity
     ├── ClusterError            the Ray cluster cannot be joined, or none of its machines can work
     ├── OutOfMemoryError        a single chunk does not fit in the device's memory
@@ -179,6 +180,10 @@ class CheckpointError(WeightsError):
 
 class MisfitError(CheckpointError):
     """Tensors are not those of the network that they should be of."""
+
+
+class ExportError(StemError):
+    """A network cannot be exported, or its exported form gives other results."""
 
 
 class NumericalError(StemError):

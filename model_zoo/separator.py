@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_type_hints
 
@@ -32,6 +32,9 @@ from model_zoo.grids import Grid, Level
 S = TypeVar("S", bound="Separator")
 
 Role = Literal["stems", "phase", "codes"]
+
+CoreFunction = Callable[..., Tensor | tuple[Tensor, ...]]
+"""Takes the inputs of a core and returns its outputs."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Separator(nn.Module):
     channels: int
     segment: int
 
+    _exported_core: CoreFunction | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         self.config = self.Config(*args, **kwargs)
@@ -117,6 +122,18 @@ class Separator(nn.Module):
     def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
         """Separate ``mixture`` (float32, nominally in [-1, 1], at ``sample_rate``)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def run_core(self, *inputs: Tensor) -> Any:
+        """Output of the core, or of the function that :meth:`use_core` put in its place."""
+        return (self._exported_core or self.core)(*inputs)
+
+    def use_core(self, core: CoreFunction | None) -> None:
+        """Let another engine compute the core.
+
+        Args:
+            core: takes the inputs of the core and returns its outputs; None for the network itself.
+        """
+        self._exported_core = core
 
     def forward_core(self, features: Tensor) -> Tensor:
         """Output of the core for ``features``, for training objectives that need no waveforms.
@@ -270,7 +287,7 @@ class SpectralSeparator(Separator):
     def forward(self, mixture: Wave | MonoWave) -> Stems | MonoWave:
         """Separate a batch of mixtures."""
         spectrum = self.fourier.analyze(mixture)
-        output = self.core(self.fourier.features(spectrum))
+        output = self.run_core(self.fourier.features(spectrum))
         return self.fourier.synthesize(self.fourier.apply_output(spectrum, output), mixture)
 
 

@@ -346,7 +346,7 @@ class HDemucs(Separator):
         """Separate a batch of mixtures of one window or more."""
         spectrum = self.fourier.analyze(mixture)
         planes, wave = standardize(self._planes(spectrum)), standardize(mixture)
-        output, output_t = self.core(planes.values, wave.values)
+        output, output_t = self.run_core(planes.values, wave.values)
         spectra = self._spectra(spectrum, planes.restore(output))
         waves = to_stems(wave.restore(output_t), len(self.stems))
         return self.fourier.synthesize(spectra, mixture.shape[-1]) + waves

@@ -245,7 +245,7 @@ class HTDemucs(Separator):
         padded = F.pad(mixture, (0, missing))
         planes = standardize(to_planes(self.fourier.analyze(padded)))
         wave = standardize(padded)
-        output, output_t = self.core(planes.values, wave.values)
+        output, output_t = self.run_core(planes.values, wave.values)
         spectra = to_spectra(planes.restore(output), len(self.stems))
         waves = to_stems(wave.restore(output_t), len(self.stems))
         return (self.fourier.synthesize(spectra, padded.shape[-1]) + waves)[..., :length]

@@ -7,8 +7,9 @@ and a second convolution resizes the residual.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -54,11 +55,39 @@ class _ConvNeXtBlock(nn.Module, Generic[Size]):
         self.pwconv2 = nn.Linear(hidden, output_dim)
 
     def _mix(self, x: Tensor, size: Sequence[int] | None) -> Tensor:
-        sized = {} if size is None or self.mode == "normal" else {"output_size": list(size)}
-        near = self.norm(self.dwconv(x, **sized).movedim(1, -1))
+        size = None if self.mode == "normal" else size
+        near = self.norm(resized(self.dwconv, x, size).movedim(1, -1))
         gate, value = self.pwconv1(near).chunk(2, dim=-1)
         mixed = self.pwconv2(F.silu(gate) * value).movedim(-1, 1)
-        return mixed + self.residual_conv(x, **sized)
+        return mixed + resized(self.residual_conv, x, size)
+
+
+def resized(
+    convolution: nn.Module, x: Float[Tensor, "batch feature_in *plane"], size: Sequence[int] | None
+) -> Float[Tensor, "batch feature_out *resized"]:
+    """Output of a convolution; of a transposed one, an output of the given size.
+
+    Exported networks compute the largest output and crop it, because ONNX has no variable size.
+    """
+    if size is None:
+        return convolution(x)
+    if not torch.compiler.is_exporting():
+        return convolution(x, output_size=list(size))
+    assert isinstance(convolution, (nn.ConvTranspose1d, nn.ConvTranspose2d)), (
+        "only these take sizes"
+    )
+    function: Any = F.conv_transpose1d if len(size) == 1 else F.conv_transpose2d
+    whole = function(
+        x,
+        convolution.weight,
+        convolution.bias,
+        convolution.stride,
+        convolution.padding,
+        [step - 1 for step in convolution.stride],
+        convolution.groups,
+    )
+    crop: tuple[Any, ...] = (..., *(slice(side) for side in size))
+    return whole[crop]
 
 
 class ConvNeXt1DBlock(_ConvNeXtBlock[int]):

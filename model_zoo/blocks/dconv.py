@@ -11,6 +11,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from model_zoo.ops.tensors import ceil_div
+
 Sequence = Float[Tensor, "batch feature frame"]
 
 KERNEL = 3
@@ -65,7 +67,7 @@ class ChunkedLSTM(nn.Module):
         frames = x.shape[-1]
         if frames <= self.CHUNK:
             return x + self._recurrent(x)
-        steps = -(-frames // self.STEP)
+        steps = ceil_div(frames, self.STEP)
         padded = F.pad(x, (0, (steps + 1) * self.STEP - frames))
         chunks = rearrange(padded.unfold(-1, self.CHUNK, self.STEP), "b c n t -> (b n) c t")
         return x + self._joined(self._recurrent(chunks), steps)[..., :frames]

@@ -64,6 +64,16 @@ class HybridFourier(Fourier):
         self.edge = self.hop_length // 2 * 3
         self.hybrid_old = hybrid_old
 
+    def conventions(self) -> dict[str, int | str | bool]:
+        """What another program needs to compute the same transform."""
+        beyond = "zeros" if self.hybrid_old else "reflected"
+        return {
+            **super().conventions(),
+            "frames": f"as many as hops; frame i begins {self.edge} samples before hop i, where the"
+            f" ends of the mixture are {beyond}",
+            "scale": "divided by the square root of the window size",
+        }
+
     def analyze(self, wave: Wave) -> Complex[Tensor, "batch channel freq frame"]:
         """Spectrogram of waveforms, of which the beginning and the end are reflected."""
         n_fft, hop = self.window.numel(), self.hop_length

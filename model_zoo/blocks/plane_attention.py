@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from model_zoo.blocks.attention import RegionAttention
+from model_zoo.ops.tensors import ceil_div
 
 Plane = Float[Tensor, "batch feature frame freq"]
 Tokens = Float[Tensor, "sequence token feature"]
@@ -51,6 +52,8 @@ class PlaneAttention(nn.Module):
     def forward(self, x: Plane) -> Plane:
         """Mix the tokens of every sequence, then transform each token."""
         tokens, regions = self.sequences(x), self.regions(x)
+        if torch.compiler.is_exporting():  # the number of parts would depend on the plane
+            return self.plane(self._layer(tokens, regions), x)
         size = self._at_once(tokens)
         parts = torch.split(tokens, size)
         numbers = [None] * len(parts) if regions is None else torch.split(regions, size)
@@ -181,7 +184,7 @@ class ShiftedWindowAttention(PlaneAttention):
 
 def whole_windows(side: int, window: int) -> int:
     """Number of windows needed to cover ``side``."""
-    return -(-side // window)
+    return ceil_div(side, window)
 
 
 def padded(

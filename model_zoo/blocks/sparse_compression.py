@@ -6,6 +6,7 @@ figures 2 and 3. Attributes have the names of the authors' code, which checkpoin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -230,8 +231,25 @@ class DualPathLSTM(nn.Module):
         return x
 
 
+def fourier_basis(
+    frames: int, device: torch.device
+) -> tuple[Float[Tensor, "frame bin"], Float[Tensor, "frame bin"]]:
+    """Cosines and sines of the orthonormal real Fourier transform.
+
+    ONNX has such a transform too, but few programs run it.
+    """
+    steps, bins = (torch.arange(count, device=device) for count in (frames, frames // 2 + 1))
+    count = steps[-1] + 1  # a tensor: ONNX has no numbers that depend on shapes
+    turns = torch.outer(steps, bins) % count  # exact, unlike the sines of many turns
+    angles = turns * (2 * math.pi) / count
+    return angles.cos() / count.sqrt(), angles.sin() / count.sqrt()
+
+
 def modulation_spectrum(x: Plane) -> ModulationPlane:
     """Real FFT of the features over time: the real parts, then the imaginary parts."""
+    if torch.compiler.is_exporting():
+        cosines, sines = fourier_basis(x.shape[-1], x.device)
+        return torch.cat([x.float() @ cosines, -(x.float() @ sines)], dim=1)
     with full_precision(x):
         spectrum = torch.fft.rfft(x.float(), norm="ortho")
     return torch.cat([spectrum.real, spectrum.imag], dim=1)
@@ -239,8 +257,14 @@ def modulation_spectrum(x: Plane) -> ModulationPlane:
 
 def from_modulation_spectrum(x: ModulationPlane, frames: int) -> Plane:
     """Inverse of :func:`modulation_spectrum`."""
+    real, imaginary = x.float().chunk(2, dim=1)
+    if torch.compiler.is_exporting():
+        cosines, sines = fourier_basis(frames, x.device)
+        bins = torch.arange(frames // 2 + 1, device=x.device)
+        # All bins but the first, and the last of an even number of frames, stand for two.
+        twice = 1 + ((bins > 0) & (2 * bins != frames)).float()
+        return (real * twice) @ cosines.mT - (imaginary * twice) @ sines.mT
     with full_precision(x):
-        real, imaginary = x.float().chunk(2, dim=1)
         return torch.fft.irfft(torch.complex(real, imaginary), n=frames, norm="ortho")
 
 

@@ -103,6 +103,16 @@ class Fourier(nn.Module):
         window = torch.hann_window(n_fft, device="cpu").to(torch.get_default_device())
         self.register_buffer("window", window, persistent=persistent)
 
+    def conventions(self) -> dict[str, int | str | bool]:
+        """What another program needs to compute the same transform."""
+        return {
+            "window": "hann, periodic",
+            "window_size": self.window.numel(),
+            "hop_size": self.hop_length,
+            "frames": "centred on multiples of the hop, the ends of the mixture reflected",
+            "scale": "the sum over the windowed samples, as in torch.stft",
+        }
+
     def stft(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch freq frame 2"]:
         """Spectrum, real and imaginary parts last."""
         return torch.view_as_real(stft(wave, self.window, self.hop_length))

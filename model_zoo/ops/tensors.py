@@ -45,6 +45,14 @@ def rotate_pairs(
     return turned.flatten(-2)
 
 
+def ceil_div(count: int, size: int) -> int:
+    """How many times ``size`` covers ``count``; in exported networks too.
+
+    They divide towards zero, so that the usual ``-(-count // size)`` is 1 less there.
+    """
+    return (count + size - 1) // size
+
+
 def full_tensor(value: Tensor) -> Tensor:
     """The full tensor, of which each process may hold a shard (DTensor)."""
     full: Callable[[], Tensor] | None = getattr(value, "full_tensor", None)

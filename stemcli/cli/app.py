@@ -53,6 +53,9 @@ COMMANDS = {
         "trainers.cli.evaluate:command", "Measure quality and speed of models.", extra="eval"
     ),
     "config": CommandEntry("stemcli.cli.config:group", "Keep your own defaults for options."),
+    "export": CommandEntry(
+        "stemcli.cli.export:command", "Export a network for other engines.", extra="export"
+    ),
     "doctor": CommandEntry("stemcli.cli.doctor:command", "Check the installation."),
     "completion": CommandEntry(
         "stemcli.cli.completion:command", "Complete commands in your shell with the Tab key."

@@ -274,8 +274,8 @@ def _wait_for(folder: Path) -> None:
 def process_lost(error: BaseException | None) -> StemError:
     """Return the error of a trial whose process has ended, from the one that Ray raised."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    cause = lines[0].rstrip(".") if lines else "no reason given"
+    cause = f" ({lines[0].rstrip('.')})" if lines else ""  # Ray does not always know one
     return StemError(
-        f"its process ended, perhaps for lack of memory ({cause}). Use a smaller --jobs, or --set "
+        f"its process ended, perhaps for lack of memory{cause}. Use a smaller --jobs, or --set "
         "loop.batch_size=N with a smaller number"
     )
