@@ -334,7 +334,12 @@ def tidy_up_when_ended() -> None:
             signal.signal(number, _end)
 
 
+_received: list[int] = []
+"""Numbers of the signals that have ended this process."""
+
+
 def _end(number: int, frame: object) -> NoReturn:
+    _received.append(number)
     raise SystemExit(ENDED + number)
 
 
@@ -351,5 +356,6 @@ def main() -> NoReturn:
     try:
         stem.main(prog_name="stem")
     except SystemExit as end:
-        code = end.code
+        # While Ray waits, it replaces the code by 1.
+        code = ENDED + _received[0] if _received else end.code
     raise SystemExit(code or int(is_incomplete(sys.stdout)))
