@@ -1,4 +1,4 @@
-"""What an exporter needs of a separator: its core, and inputs and outputs of two lengths.
+"""The core of a separator with examples of its inputs and outputs, which all exporters take.
 
 Features and outputs of a core are named as in its docstring. An axis whose size differs between
 mixtures of two lengths is dynamic; all others are fixed.

@@ -203,7 +203,9 @@ class HumanConsole(Console):
         """Print the device, and with ``--verbose`` the reason for the precision."""
         why = f" ({event.reason})" if self.verbose else ""
         better = f". Better for most songs: {', '.join(event.better)}" if event.better else ""
-        self.line(f"Model {event.model} on {event.device}, {event.precision}{why}{better}")
+        engine = "" if event.backend == "torch" else f", {event.backend}"
+        engine += f" ({event.backend_reason})" if engine and self.verbose else ""
+        self.line(f"Model {event.model} on {event.device}, {event.precision}{why}{engine}{better}")
 
     def on_worker_joined(self, event: WorkerJoined) -> None:
         """Print the machine and its device."""

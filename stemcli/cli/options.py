@@ -168,6 +168,7 @@ QUALITY = (
 )
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+BACKENDS = ("auto", "torch", "compile", "onnxruntime", "openvino")
 
 device_option = click.option(
     "-d",
@@ -198,6 +199,14 @@ MACHINE = (
     ),
 )
 
+BACKEND = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="auto",
+    show_default=True,
+    help="Engine that computes the network.",
+)
+
 JOBS = click.option(
     "-j",
     "--jobs",
@@ -208,7 +217,17 @@ JOBS = click.option(
     " cores.",
 )
 
-NETWORK = ("overlap", "segment", "grid", "shifts", "seed", "device", "precision", "batch_size")
+NETWORK = (
+    "overlap",
+    "segment",
+    "grid",
+    "shifts",
+    "seed",
+    "device",
+    "precision",
+    "backend",
+    "batch_size",
+)
 
 CUT = (
     click.option(
@@ -319,7 +338,7 @@ def separation_options(command: Callable[..., Any]) -> Callable[..., Any]:
         options, rest = split_options(values)
         return command(options=options, **rest)
 
-    options = (*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, JOBS, other_tools_options)
+    options = (*MODEL, *OUTPUT, *CUT, *QUALITY, *MACHINE, BACKEND, JOBS, other_tools_options)
     return _apply(options, with_options)
 
 

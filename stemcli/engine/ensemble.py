@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from model_zoo.errors import ConfigError
 from model_zoo.grids import Combination, Level
 from model_zoo.option_names import setting, subject
+from stemcli.engine.backends.base import BackendChoice
+from stemcli.engine.backends.choice import choose_backend
 from stemcli.engine.chunks import ChunkPlan, plan_chunks
 from stemcli.engine.combine import Combiner, combiner
 from stemcli.engine.device import Precision, resolve_precision
+from stemcli.engine.events import ModelLoaded
 from stemcli.engine.members import Members, members_of
 from stemcli.engine.models import LoadedModel, require_role
 from stemcli.engine.options import Options
@@ -48,6 +51,7 @@ class EnsembleMember:
         adds_up: whether what the stems lack to the mixture is spread over them.
         picks: index of its output for each stem of the ensemble; -1 for a stem that it lacks.
         precision: numeric precision of the network.
+        backend: engine that computes it.
     """
 
     model: str
@@ -59,6 +63,19 @@ class EnsembleMember:
     adds_up: bool
     picks: tuple[int, ...]
     precision: Precision
+    backend: BackendChoice
+
+    def loaded(self, device: torch.device) -> ModelLoaded:
+        """The event that says that the network is on a device."""
+        return ModelLoaded(
+            self.model,
+            str(device),
+            self.precision.name,
+            self.precision.reason,
+            self.better,
+            self.backend.name,
+            self.backend.reason,
+        )
 
     def outputs(self, stems: Block, mixture: Block) -> Block:
         """The stems of the ensemble, zeros for those that the network lacks.
@@ -184,18 +201,25 @@ def _member(
     """Put one model on a device and plan its chunks."""
     separator = model.separator
     precision = resolve_precision(options.precision, device, separator.needs_float32)
+    backend = choose_backend(options.backend, device, model.sha256, precision)
     items = batch * max(1, STEREO // separator.channels)
     positions = {stem: index for index, stem in enumerate(model.outputs)}
     return EnsembleMember(
         model.name,
         model.better,
-        ModelRunner(separator, device, precision, largest=items),
+        ModelRunner(
+            *(separator, device, precision),
+            largest=items,
+            backend=backend.name,
+            sha256=model.sha256,
+        ),
         _plan(model, options),
         level=model.level,
         residual=bool(model.residual),
         adds_up=separator.adds_up,
         picks=tuple(positions.get(stem, -1) for stem in stems),
         precision=precision,
+        backend=backend,
     )
 
 

@@ -39,6 +39,8 @@ class ModelLoaded(Event):
         precision: numeric precision of the network.
         reason: why this precision was chosen.
         better: names of models that separate most songs better.
+        backend: engine that computes the network.
+        backend_reason: why this engine was chosen.
     """
 
     model: str
@@ -46,6 +48,8 @@ class ModelLoaded(Event):
     precision: str
     reason: str
     better: tuple[str, ...] = ()
+    backend: str = "torch"
+    backend_reason: str = ""
 
 
 @dataclass(frozen=True)

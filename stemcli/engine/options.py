@@ -45,6 +45,7 @@ FORMAT_FIELDS = frozenset({"format", "depth", "bitrate", "quality", "clip_mode"}
 Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 Depth = Literal["auto", "16", "24", "32f"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+BackendOption = Literal["auto", "torch", "compile", "onnxruntime", "openvino"]
 GridName = Literal["model", "centered"]
 ClipMode = Literal["rescale", "clamp", "none"]
 Existing = Literal["refuse", "skip", "overwrite"]
@@ -70,6 +71,7 @@ class OptionFields(TypedDict, total=False):
     batch_size: int
     device: str | torch.device
     precision: PrecisionName
+    backend: BackendOption
     track: int | None
     fall_back_to_only_track: bool
     start: float | None
@@ -156,6 +158,8 @@ class Options(Config):
         batch_size: chunks per forward pass; 0 chooses by the device.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: precision of the network; ``auto`` selects bf16 if the device supports it.
+        backend: engine that computes the network; ``auto`` takes the fastest that ``stem doctor
+            --measure`` has found, else torch.
         track: audio track of the file, counted from 1; if None, the default track, else the first.
         fall_back_to_only_track: if the file has one audio track and ``track`` is another one, use
             that track and send a notice.
@@ -203,6 +207,7 @@ class Options(Config):
     combine: Combination = "mean"
     workflow: str = ""
     karaoke: bool = False
+    backend: BackendOption = "auto"
 
     other_names: ClassVar[Mapping[str, str]] = {
         "overwrite": "existing='overwrite'",

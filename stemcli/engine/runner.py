@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_zoo.errors import NumericalError, OutOfMemoryError
-from model_zoo.ops.cpu_kernels import CpuKernels
+from model_zoo.errors import NumericalError, OutOfMemoryError, first_line
 from model_zoo.option_names import option, setting
 from model_zoo.separator import Separator
+from stemcli.engine.backends.base import Backend, BackendName, open_backend
 from stemcli.engine.device import Precision
 
 Items = NDArray[np.float32]
@@ -31,6 +31,8 @@ _FULL = Precision("fp32", "retry")
 class ModelRunner:
     """A separator on a device; may be shared by threads.
 
+    If another engine than torch fails, torch takes its place, and :meth:`take_notice` says so.
+
     Attributes:
         stems: names of the estimates, in order.
         sample_rate: in Hz.
@@ -43,6 +45,8 @@ class ModelRunner:
         device: where the network runs.
         precision: numeric precision of the network.
         largest: most items per forward pass, so that many channels do not need more memory.
+        backend: engine that computes the network; opened on first use.
+        sha256: of the weights, for the files of other engines than torch.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class ModelRunner:
         device: torch.device,
         precision: Precision,
         largest: int = 2**30,
+        backend: BackendName = "torch",
+        sha256: str = "",
     ) -> None:
         self.stems = tuple(separator.stems)
         self.sample_rate = separator.sample_rate
@@ -63,6 +69,9 @@ class ModelRunner:
         self._device = device
         self._precision = precision
         self._largest = largest
+        self._name, self._sha256 = backend, sha256
+        self._backends: dict[tuple[BackendName, str], Backend] = {}
+        self._notice = ""
         self.busy_seconds = 0.0
         self._counting = threading.Lock()
 
@@ -121,15 +130,36 @@ class ModelRunner:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
     def _forward(self, items: Items, precision: Precision) -> Estimates:
         began = time.monotonic()
-        with CpuKernels(), precision.autocast(self._device):
-            stems = self._separator(torch.from_numpy(items).to(self._device))
-        estimates: Estimates = stems.float().cpu().numpy()
+        batch = torch.from_numpy(items)
+        name: BackendName = self._name if precision == self._precision else "torch"
+        try:
+            stems = self._backend(name, precision).run(batch)
+        except Exception as error:
+            if name == "torch" or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+                raise
+            self._name = "torch"
+            self._notice = f"{name} failed ({first_line(error)}), so torch separates the rest"
+            stems = self._backend("torch", precision).run(batch)
+        estimates: Estimates = stems.numpy()
         with self._counting:
             self.busy_seconds += time.monotonic() - began
         return estimates
+
+    def _backend(self, name: BackendName, precision: Precision) -> Backend:
+        key = (name, precision.name)
+        if key not in self._backends:
+            with self._counting:
+                self._backends[key] = open_backend(
+                    name, self._separator, self._device, precision, self._sha256
+                )
+        return self._backends[key]
+
+    def take_notice(self) -> str:
+        """One sentence for the user about an engine that failed; empty if there is none."""
+        notice, self._notice = self._notice, ""
+        return notice
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

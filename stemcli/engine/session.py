@@ -32,7 +32,6 @@ from stemcli.engine.events import (
     DownloadProgress,
     Event,
     EventHandler,
-    ModelLoaded,
     TrackFailed,
     TrackSkipped,
 )
@@ -67,7 +66,7 @@ ELSEWHERE = frozenset(
 )
 """Options without effect on the sound of a stem: files, selection, speed and failure handling."""
 
-CHANGED = ("grid", "weights", "combine")
+CHANGED = ("grid", "weights", "combine", "backend")
 LATER = frozenset({"phase_model", "track", "workflow", *CHANGED})
 """Options that :attr:`Session.settings` holds only if they are set.
 
@@ -392,9 +391,7 @@ class Session:
         for device in dict.fromkeys(devices):
             loaded[device] = load_networks(self.options, device, self._load)
             for member in loaded[device].networks.all:
-                precision = member.precision
-                chosen = (str(device), precision.name, precision.reason)
-                call.emit(ModelLoaded(member.model, *chosen, member.better))
+                call.emit(member.loaded(device))
         if device.type == "cpu":
             keep_freed_memory()
         return [loaded[device] for device in devices]

@@ -194,6 +194,8 @@ class SongJob:
         separation = open_stream(ensemble, info.sample_rate, info.channels, level)
         for block in separation.pass_through(blocks):
             self._write(block, writer, counter)
+        for member in ensemble.all:
+            self._notice(member.runner.take_notice())
         return began, counter.frames
 
     def _write(self, block: Block, writer: StemWriter, counter: Counter) -> None:

@@ -182,6 +182,7 @@ GOOD = {
     "bit_depth": "24", "bitrate": "192", "quality": "2", "clip_mode": "clamp", "picture": "true",
     "skip_existing": "yes", "overwrite": "1", "overlap": "0.5", "segment": "1:30",
     "grid": "centered", "shifts": "2", "seed": "7", "device": "cuda:1", "precision": "bf16",
+    "backend": "torch",
     "batch_size": "4", "jobs": "3", "retries": "2",
 }  # fmt: skip
 """A valid value for every setting."""

@@ -71,6 +71,7 @@ REACHED: dict[str, Any] = {
     "bit_depth": "24", "bitrate": 192, "quality": 2.0, "clip_mode": "clamp", "picture": True,
     "skip_existing": "skip", "overwrite": "overwrite", "overlap": 0.5, "segment": 90.0,
     "grid": "centered", "shifts": 2, "seed": 7, "device": "cuda:1", "precision": "bf16",
+    "backend": "torch",
     "batch_size": 4, "jobs": 3, "retries": 2,
 }  # fmt: skip
 """What the engine gets for the values that test_config sets, converted by hand."""

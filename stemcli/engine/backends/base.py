@@ -1,0 +1,93 @@
+"""The contract of an engine, and the choice of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal, Protocol, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from model_zoo.errors import DeviceError, MissingExtraError
+from model_zoo.option_names import setting
+from model_zoo.separator import Separator
+from stemcli.engine.device import Precision
+
+BackendName = Literal["torch", "compile", "onnxruntime", "openvino"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+EXTRAS: dict[BackendName, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
+"""The extra of Stem that installs an engine, and the package that it is called by."""
+
+
+class Backend(Protocol):
+    """An engine that has a network on a device."""
+
+    def run(
+        self, items: Float[Tensor, "item channel time"]
+    ) -> Float[Tensor, "item stem channel time"]:
+        """Stems of a batch on the CPU, in float32."""
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """An engine, and why it was chosen.
+
+    Attributes:
+        name: of the engine.
+        reason: one clause for the user.
+    """
+
+    name: BackendName
+    reason: str = "requested"
+
+
+def require_backend(name: BackendName, device: torch.device) -> None:
+    """Check that an engine is installed and runs on a device.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        DeviceError: it does not run there.
+    """
+    if name not in EXTRAS:
+        return
+    for package in (name, "onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, EXTRAS[name])
+    if device.type != "cpu":
+        raise DeviceError(
+            f"{name} computes on the processor, not on {device}. Use {setting(device='cpu')}, or"
+            f" {setting(backend='torch')}"
+        )
+
+
+def open_backend(
+    name: BackendName,
+    separator: Separator,
+    device: torch.device,
+    precision: Precision,
+    sha256: str,
+) -> Backend:
+    """Prepare an engine for a network.
+
+    Args:
+        name: of the engine.
+        separator: the network, on ``device``.
+        device: where it runs.
+        precision: in which it runs.
+        sha256: of the weights; names the file that another engine than torch reads.
+
+    Raises:
+        ExportError: the network cannot be exported for this engine.
+    """
+    from stemcli.engine.backends.torch import CompiledBackend, TorchBackend
+
+    if name in EXTRAS:
+        from stemcli.engine.backends.exported import open_exported
+
+        return open_exported(name, separator, precision, sha256)
+    kind: Callable[..., Backend] = CompiledBackend if name == "compile" else TorchBackend
+    return kind(separator, device, precision)
