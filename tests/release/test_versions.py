@@ -119,7 +119,7 @@ def test_slow_tests_run_every_week() -> None:
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", schedule["cron"])
     run = " ".join(step.get("run", "") for step in steps(workflow))
     files = re.findall(r"tests/[\w/]+\.py", run)
-    assert len(files) == 5
+    assert len(files) == 6
     assert all("pytest.mark.slow" in (ROOT / name).read_text("utf-8") for name in files)
     assert "pytest -m slow" in run
 
