@@ -69,6 +69,8 @@ class Separator(nn.Module):
         needs_float32: whether bfloat16 is too coarse: it leaves less than 40 dB between the output
             of a small network and its error.
         prefers_channels_last: whether inference is faster with ``torch.channels_last``.
+        core_has_fixed_length: whether an exported core takes mixtures of one segment only, because
+            sizes inside depend on the length in more than one way.
         role: kind of output: the stems of a mixture (``"stems"``), or the same sound again with a
             predicted phase (``"phase"``) or decoded from codes (``"codes"``).
         config: the frozen options that this network was built from.
@@ -90,6 +92,7 @@ class Separator(nn.Module):
     needs_float32: ClassVar[bool] = False
     prefers_channels_last: ClassVar[bool] = False
     role: ClassVar[Role] = "stems"
+    core_has_fixed_length: ClassVar[bool] = False
 
     config: SeparatorConfig
     sample_rate: int
@@ -97,7 +100,7 @@ class Separator(nn.Module):
     channels: int
     segment: int
 
-    _exported_core: CoreFunction | None = None
+    _replaced_core: CoreFunction | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -125,7 +128,7 @@ class Separator(nn.Module):
 
     def run_core(self, *inputs: Tensor) -> Any:
         """Output of the core, or of the function that :meth:`use_core` put in its place."""
-        return (self._exported_core or self.core)(*inputs)
+        return (self._replaced_core or self.core)(*inputs)
 
     def use_core(self, core: CoreFunction | None) -> None:
         """Let another engine compute the core.
@@ -133,7 +136,8 @@ class Separator(nn.Module):
         Args:
             core: takes the inputs of the core and returns its outputs; None for the network itself.
         """
-        self._exported_core = core
+        # Past nn.Module, which would register a module among the parts of the network.
+        object.__setattr__(self, "_replaced_core", core)
 
     def forward_core(self, features: Tensor) -> Tensor:
         """Output of the core for ``features``, for training objectives that need no waveforms.

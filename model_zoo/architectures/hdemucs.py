@@ -322,6 +322,7 @@ class HDemucs(Separator):
     grid = "hdemucs"
     level = "standard"
     adds_up = False
+    core_has_fixed_length = True
     small_options: ClassVar[Mapping[str, Any]] = {
         **{"channels": 8, "depth": 4, "window_size": 256, "norm_starts": 2, "dconv_lstm": 2},
         **{"dconv_attn": 2, "dconv_comp": 4, "sample_rate": 16_000, "segment": 2048},

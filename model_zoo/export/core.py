@@ -19,7 +19,7 @@ from model_zoo.separator import Separator
 
 Tensors = tuple[Tensor, ...]
 
-LONGER = 3 / 2
+LENGTH_RATIO = 3 / 2
 """Length of the second mixture divided by that of the first."""
 
 
@@ -39,7 +39,7 @@ class CoreExamples:
         core: the network between the transforms.
         segment: for a mixture of the length of the separator's segment, or the shortest multiple of
             it for which every dynamic axis has several entries.
-        longer: for one that is longer by half.
+        longer: for one that is longer by half; the same if the core has a fixed length.
     """
 
     core: nn.Module
@@ -77,17 +77,18 @@ def core_examples(separator: Separator, samples: int | None = None) -> CoreExamp
         separator: a network in evaluation mode on the CPU.
         samples: length of the shorter mixture; None for the separator's segment.
     """
-    shorter = samples or separator.segment
+    length = samples or separator.segment
     separator.core.eval()  # made on first use, so that separator.eval() may have missed it
+    if separator.core_has_fixed_length:
+        only = _example(separator, length)
+        return CoreExamples(separator.core, only, only)
     while True:
-        lengths = (shorter, round(shorter * LONGER))
-        examples = CoreExamples(
-            separator.core, *(_example(separator, length) for length in lengths)
-        )
+        lengths = (length, round(length * LENGTH_RATIO))
+        examples = CoreExamples(separator.core, *(_example(separator, each) for each in lengths))
         axes = zip(examples.segment.inputs, examples.dynamic_axes(), strict=True)
         if all(one.shape[axis] > 1 for one, dynamic in axes for axis in dynamic):
             return examples
-        shorter *= 2
+        length *= 2
 
 
 def _example(separator: Separator, samples: int) -> Example:
@@ -124,24 +125,24 @@ def relative_error(found: Sequence[Any], expected: Sequence[Tensor]) -> float:
     return float(max(errors))
 
 
-def verified(
-    run: Callable[[Tensors], Sequence[Any]], examples: Sequence[Example], most: float
+def checked_error(
+    run: Callable[[Tensors], Sequence[Any]], examples: Sequence[Example], tolerance: float
 ) -> float:
     """Largest relative error of an exported core over some examples.
 
     Args:
         run: the exported core.
         examples: inputs, and outputs of torch.
-        most: the error that is allowed.
+        tolerance: the largest error that is allowed.
 
     Raises:
         ExportError: the error is larger.
     """
     error = max(relative_error(run(each.inputs), each.outputs) for each in examples)
-    if not error <= most:
+    if not error <= tolerance:
         raise ExportError(
             f"The exported network differs from the original by {error:.1e} of its output, more"
-            f" than {most:.0e}, so it was not kept"
+            f" than {tolerance:.0e}, so it was not kept"
         )
     return error
 

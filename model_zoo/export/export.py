@@ -1,19 +1,24 @@
-"""Exports the core of a network in a format of other engines.
+"""Exports the core of a network in a format of other programs.
 
-The STFT stays outside: engines differ in what they know of it, and few have complex numbers.
+The STFT stays outside: these differ in what they know of it, and few have complex numbers.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from model_zoo.errors import OutputError, UsageError
+from model_zoo.errors import ExportError, OutputError, StemError, UsageError, first_line
 from model_zoo.export.core import LARGEST_ERROR, CoreExamples, core_examples
 from model_zoo.export.description import description
+from model_zoo.export.extras import require_packages
+from model_zoo.export.onnx import export_onnx
+from model_zoo.export.openvino import export_openvino
+from model_zoo.export.tensorrt import export_tensorrt
+from model_zoo.export.torchscript import export_torchscript
 from model_zoo.files import replace_file
 from model_zoo.option_names import option
 from model_zoo.separator import Separator
@@ -24,9 +29,6 @@ Precision = Literal["fp32", "fp16"]
 LARGEST_FP16_ERROR = 1e-2
 """Largest relative error of a core in float16, 40 dB."""
 
-Exporter = Callable[[CoreExamples, Path, str], tuple[list[Path], float]]
-"""Writes files with a stem of their own; returns them and the largest relative error."""
-
 
 @dataclass(frozen=True)
 class Exported:
@@ -34,13 +36,64 @@ class Exported:
 
     Attributes:
         files: the network, its weights where they have a file of their own, and the description.
-        error: largest relative error against torch in float32.
+        error: largest relative error against torch in float32; for TensorRT, of the ONNX file that
+            the engine was built from.
         note: what is missing for the format; empty if nothing is.
     """
 
     files: tuple[Path, ...]
     error: float
     note: str = ""
+
+
+NO_TENSORRT = (
+    "TensorRT is not installed, so this is the ONNX file, in float32, that it builds engines from."
+    " On the machine with the GPU, try: pip install tensorrt"
+)
+
+
+def check_request(
+    to: Format, folder: Path, name: str, precision: Precision, *, overwrite: bool
+) -> None:
+    """Refuse what cannot be exported, before any work is done.
+
+    Args:
+        to: the format.
+        folder: for the files.
+        name: of the files.
+        precision: of the weights.
+        overwrite: whether files of an earlier export may be replaced.
+
+    Raises:
+        UsageError: the format has no such precision.
+        MissingExtraError: a package is not installed.
+        OutputError: a file exists.
+    """
+    if precision == "fp16" and to == "torchscript":
+        raise UsageError(
+            f"TorchScript files have float32 weights; leave out {option('precision')}, or export"
+            " to onnx, openvino or tensorrt"
+        )
+    if to != "torchscript":
+        require_packages("onnx", "onnxscript", "onnxruntime", extra="export")
+    if to == "openvino":
+        require_packages("openvino", extra="openvino")
+    found = [path for path in _files(folder, name, to) if path.exists()]
+    if found and not overwrite:
+        raise OutputError(
+            f"{found[0]} exists. Add {option('overwrite')}, or choose another {option('output')}"
+        )
+
+
+def _files(folder: Path, name: str, to: Format) -> tuple[Path, ...]:
+    """Paths of all files of an export, the description last."""
+    endings = {
+        "onnx": (".onnx",),
+        "openvino": (".xml", ".bin"),
+        "torchscript": (".pt",),
+        "tensorrt": (".engine", ".trt.onnx"),
+    }[to]
+    return tuple(folder / f"{name}{ending}" for ending in (*endings, f".{to}.json"))
 
 
 def export(
@@ -53,102 +106,67 @@ def export(
 ) -> Exported:
     """Export the core of a separator, and compare it with torch before it gets its name.
 
+    Files of an earlier export are replaced.
+
     Args:
         separator: a network on the CPU.
         to: the format.
-        folder: where the files ``NAME.*`` are written; made if missing.
+        folder: for the files ``NAME.*``; made if missing.
         name: of the files, without their ending.
         precision: of the weights.
         samples: length of the mixture that the network is captured with; None for the segment.
 
     Raises:
+        UsageError: the format has no such precision.
         MissingExtraError: a package is not installed.
         ExportError: the network cannot be exported, or its results differ.
         OutputError: a file cannot be written.
     """
-    if precision == "fp16" and to == "torchscript":
-        raise UsageError(
-            f"TorchScript files have float32 weights; leave out {option('precision')}, or export"
-            " to onnx, openvino or tensorrt"
-        )
+    check_request(to, folder, name, precision, overwrite=True)
     examples = core_examples(separator.eval(), samples)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as temporary:
-        written, error = EXPORTERS[to](examples, Path(temporary, name), precision)
-        names = [each.name for each in written]
-        text = description(separator, examples, names, precision, error)
-        described = Path(temporary, f"{name}.json")
-        described.write_text(text, encoding="utf-8")
-        for each in (*written, described):
-            replace_file(each, folder / each.name)
-    note = NO_TENSORRT if to == "tensorrt" and names == [f"{name}.onnx"] else ""
-    return Exported(tuple(folder / each for each in (*names, described.name)), error, note)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as temporary:
+            paths = _files(Path(temporary), name, to)
+            difference = _write(to, examples, paths, precision)
+            written = [path for path in paths[:-1] if path.exists()]
+            is_missing = to == "tensorrt" and not paths[0].exists()
+            text = description(
+                separator,
+                examples,
+                [path.name for path in written],
+                "fp32" if is_missing else precision,
+                difference,
+            )
+            paths[-1].write_text(text, encoding="utf-8")
+            # Without a description, nobody takes the files for complete.
+            (folder / paths[-1].name).unlink(missing_ok=True)
+            for path in (*written, paths[-1]):
+                replace_file(path, folder / path.name)
+    except OSError as error:
+        raise OutputError(f"Cannot write to {folder} ({error.strerror or error})") from error
+    files = tuple(folder / path.name for path in (*written, paths[-1]))
+    return Exported(files, difference, NO_TENSORRT if is_missing else "")
 
 
-NO_TENSORRT = (
-    "TensorRT is not installed, so this is the ONNX file that it builds engines from. On the"
-    " machine with the GPU, try: pip install tensorrt"
-)
-
-ENDINGS: Mapping[Format, tuple[str, ...]] = {
-    "onnx": (".onnx",),
-    "openvino": (".xml", ".bin"),
-    "torchscript": (".pt",),
-    "tensorrt": (".engine", ".onnx"),
-}
-"""Endings of the files of each format; all have a ``.json`` too."""
-
-
-def refuse_existing(folder: Path, name: str, to: Format) -> None:
-    """Refuse to replace files of an earlier export.
+def _write(
+    to: Format, examples: CoreExamples, paths: Sequence[Path], precision: Precision
+) -> float:
+    """Write the files of a format; returns the largest relative error.
 
     Raises:
-        OutputError: a file exists.
+        ExportError: the network cannot be exported, or its results differ.
     """
-    for ending in (*ENDINGS[to], ".json"):
-        path = folder / f"{name}{ending}"
-        if path.exists():
-            raise OutputError(
-                f"{path} exists. Add {option('overwrite')}, or choose another {option('output')}"
-            )
-
-
-def _most(precision: str) -> float:
-    return LARGEST_FP16_ERROR if precision == "fp16" else LARGEST_ERROR
-
-
-def _to_onnx(examples: CoreExamples, base: Path, precision: str) -> tuple[list[Path], float]:
-    from model_zoo.export.onnx import export_onnx
-
-    path = base.with_name(f"{base.name}.onnx")
-    return [path], export_onnx(examples, path, precision, _most(precision))
-
-
-def _to_openvino(examples: CoreExamples, base: Path, precision: str) -> tuple[list[Path], float]:
-    from model_zoo.export.openvino import export_openvino
-
-    graph, weights = (base.with_name(base.name + ending) for ending in (".xml", ".bin"))
-    return [graph, weights], export_openvino(examples, graph, precision, _most(precision))
-
-
-def _to_torchscript(examples: CoreExamples, base: Path, precision: str) -> tuple[list[Path], float]:
-    from model_zoo.export.torchscript import export_torchscript
-
-    path = base.with_name(f"{base.name}.pt")
-    return [path], export_torchscript(examples, path, _most(precision))
-
-
-def _to_tensorrt(examples: CoreExamples, base: Path, precision: str) -> tuple[list[Path], float]:
-    from model_zoo.export.tensorrt import export_tensorrt
-
-    path = base.with_name(f"{base.name}.engine")
-    written, error = export_tensorrt(examples, path, precision, _most(precision))
-    return [written], error
-
-
-EXPORTERS: Mapping[Format, Exporter] = {
-    "onnx": _to_onnx,
-    "openvino": _to_openvino,
-    "torchscript": _to_torchscript,
-    "tensorrt": _to_tensorrt,
-}
+    tolerance = LARGEST_FP16_ERROR if precision == "fp16" else LARGEST_ERROR
+    try:
+        if to == "onnx":
+            return export_onnx(examples, paths[0], precision, tolerance)
+        if to == "openvino":
+            return export_openvino(examples, paths[0], precision, tolerance)
+        if to == "torchscript":
+            return export_torchscript(examples, paths[0], tolerance)
+        return export_tensorrt(examples, paths[0], paths[1], precision)
+    except (StemError, OSError, MemoryError):
+        raise
+    except Exception as error:  # each engine has errors of its own
+        raise ExportError(f"{to} cannot compute this network: {first_line(error)}") from error

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from model_zoo.errors import MissingExtraError
 
 
-def installed(*packages: str, extra: str) -> None:
+def require_packages(*packages: str, extra: str) -> None:
     """Check that packages are installed.
 
     Raises:

@@ -15,27 +15,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from model_zoo.errors import ExportError
-from model_zoo.export.core import CoreExamples, Tensors, replaced_forwards, verified
-from model_zoo.export.extras import installed
+from model_zoo.errors import ExportError, first_line
+from model_zoo.export.core import CoreExamples, Tensors, checked_error, replaced_forwards
+from model_zoo.export.extras import require_packages
 from model_zoo.export.lstm import run_as_one_node, to_onnx
 
 OPSET = 20
 
-FEWEST_STEPS = 2
+MIN_STEPS = 2
 """Smallest size of a dynamic axis; torch treats 1 as a size of its own."""
 
 
-def export_onnx(examples: CoreExamples, path: Path, precision: str, most: float) -> float:
+def export_onnx(examples: CoreExamples, path: Path, precision: str, tolerance: float) -> float:
     """Write a core as an ONNX file with dynamic time; returns its relative error in ONNX Runtime.
 
     Args:
         examples: of the core.
         path: of the file.
         precision: of weights and computation, ``fp32`` or ``fp16``; inputs and outputs are float32.
-        most: largest relative error.
+        tolerance: largest relative error.
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
@@ -43,8 +44,8 @@ def export_onnx(examples: CoreExamples, path: Path, precision: str, most: float)
     """
     write_onnx(examples, path)
     if precision == "fp16":
-        narrow(path)
-    return verified(OnnxCore(path), examples.all, most)
+        convert_to_float16(path)
+    return checked_error(OnnxCore(path), examples.all, tolerance)
 
 
 def write_onnx(examples: CoreExamples, path: Path) -> None:
@@ -54,10 +55,10 @@ def write_onnx(examples: CoreExamples, path: Path) -> None:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: torch cannot capture the network.
     """
-    installed("onnx", "onnxscript", "onnxruntime", extra="export")
+    require_packages("onnx", "onnxscript", "onnxruntime", extra="export")
     with _quiet(), replaced_forwards(examples.core, nn.LSTM, run_as_one_node):
         try:
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 examples.core,
                 examples.segment.inputs,
                 dynamo=True,
@@ -68,14 +69,19 @@ def write_onnx(examples: CoreExamples, path: Path) -> None:
                 opset_version=OPSET,
                 verbose=False,
             )
-        except Exception as error:  # its exporter raises errors of many libraries
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise ExportError(f"torch cannot export this network: {reason}") from error
-    assert program is not None, "with dynamo=True and no file"
+        except Exception as error:  # the exporter raises errors of many libraries
+            raise ExportError(f"torch cannot export this network: {root_cause(error)}") from error
     program.save(path)
 
 
-def narrow(path: Path) -> None:
+def root_cause(error: BaseException) -> str:
+    """First line of the exception at the beginning of a chain."""
+    while error.__cause__:
+        error = error.__cause__
+    return first_line(error)
+
+
+def convert_to_float16(path: Path) -> None:
     """Convert a float32 file to float16, but for its inputs and outputs."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -103,49 +109,27 @@ class OnnxCore:
         )
         self._names = [each.name for each in self._session.get_inputs()]
 
-    def __call__(self, inputs: Tensors) -> list[np.ndarray[Any, Any]]:
+    def __call__(self, inputs: Tensors) -> list[NDArray[np.float32]]:
         """All outputs."""
         values = (each.numpy() for each in inputs)
         return list(self._session.run(None, dict(zip(self._names, values, strict=True))))
 
 
 def dynamic_shapes(examples: CoreExamples) -> tuple[dict[int, Any], ...]:
-    """Dynamic axes of the inputs for ``torch.export``: all are linear functions of one number.
+    """Dynamic axes of the inputs for ``torch.export``.
 
-    A hybrid network has a fixed number of samples per frame.
+    Axes that have the same sizes in both examples have the same number of entries in all.
     """
-    sizes = sorted(
-        {
-            (one.shape[axis], other.shape[axis])
-            for one, other, axes in zip(
-                examples.segment.inputs,
-                examples.longer.inputs,
-                examples.dynamic_axes(),
-                strict=True,
-            )
-            for axis in axes
-        }
-    )
-    if not sizes:
-        return tuple({} for _ in examples.segment.inputs)
-    least = torch.export.Dim("steps", min=FEWEST_STEPS)
-    first, longer = sizes[0]
-    dims = {}
-    for one, other in sizes:
-        slope = (other - one) // (longer - first)
-        dims[one, other] = linear(least, slope, one - slope * first)
-    return tuple(
-        {axis: dims[one.shape[axis], other.shape[axis]] for axis in axes}
-        for one, other, axes in zip(
-            examples.segment.inputs, examples.longer.inputs, examples.dynamic_axes(), strict=True
-        )
-    )
-
-
-def linear(dim: Any, slope: int, offset: int) -> Any:
-    """``slope * dim + offset``, without factors of 1 and sums with 0."""
-    scaled = dim if slope == 1 else slope * dim
-    return scaled + offset if offset else scaled
+    named: dict[tuple[int, int], Any] = {}
+    shapes = []
+    for one, other, axes in zip(
+        *(examples.segment.inputs, examples.longer.inputs, examples.dynamic_axes()), strict=True
+    ):
+        sizes = {axis: (one.shape[axis], other.shape[axis]) for axis in axes}
+        for size in sizes.values():
+            named.setdefault(size, torch.export.Dim(f"steps_{len(named)}", min=MIN_STEPS))
+        shapes.append({axis: named[size] for axis, size in sizes.items()})
+    return tuple(shapes)
 
 
 @contextlib.contextmanager

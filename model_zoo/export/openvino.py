@@ -5,30 +5,32 @@ https://docs.openvino.ai/
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model_zoo.export.core import CoreExamples, Tensors, verified
-from model_zoo.export.extras import installed
+from model_zoo.export.core import CoreExamples, Tensors, checked_error
+from model_zoo.export.extras import require_packages
 from model_zoo.export.onnx import write_onnx
 
 
-def export_openvino(examples: CoreExamples, path: Path, precision: str, most: float) -> float:
+def export_openvino(examples: CoreExamples, path: Path, precision: str, tolerance: float) -> float:
     """Write a core for OpenVINO by way of ONNX; returns the relative error on the CPU.
 
     Args:
         examples: of the core.
         path: of the graph, ``NAME.xml``; the weights are written beside it as ``NAME.bin``.
-        precision: of the weights, ``fp32`` or ``fp16``; OpenVINO computes in what it is told.
-        most: largest relative error.
+        precision: of the weights, ``fp32`` or ``fp16``; that of the computation is chosen when the
+            file is loaded.
+        tolerance: largest relative error.
 
     Raises:
         MissingExtraError: openvino, or what writes ONNX, is not installed.
         ExportError: torch cannot capture the network, or OpenVINO gives other results.
     """
-    installed("openvino", extra="openvino")
+    require_packages("openvino", extra="openvino")
     import openvino
 
     onnx_file = path.with_suffix(".onnx")
@@ -37,7 +39,7 @@ def export_openvino(examples: CoreExamples, path: Path, precision: str, most: fl
     openvino.save_model(model, path, compress_to_fp16=precision == "fp16")
     del model
     onnx_file.unlink()
-    return verified(OpenVinoCore(path), examples.all, most)
+    return checked_error(OpenVinoCore(path), examples.all, tolerance)
 
 
 class OpenVinoCore:
@@ -60,9 +62,12 @@ class OpenVinoCore:
             }[precision],
             properties.inference_num_threads: threads,
         }
-        self._request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+        self._model = openvino.Core().compile_model(path, "CPU", settings)
+        self._local = threading.local()  # one request per thread
 
-    def __call__(self, inputs: Tensors) -> list[np.ndarray[Any, Any]]:
-        """All outputs."""
-        results = self._request.infer([each.numpy() for each in inputs])
+    def __call__(self, inputs: Tensors) -> list[NDArray[np.float32]]:
+        """All outputs, for inputs of the shapes that the file states."""
+        if not hasattr(self._local, "request"):
+            self._local.request = self._model.create_infer_request()
+        results = self._local.request.infer([each.numpy() for each in inputs])
         return [results[number].copy() for number in range(len(results))]

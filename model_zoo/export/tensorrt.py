@@ -10,35 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import ExportError
-from model_zoo.export.core import CoreExamples
+from model_zoo.export.core import LARGEST_ERROR, CoreExamples
 from model_zoo.export.onnx import export_onnx
 
 
-def export_tensorrt(
-    examples: CoreExamples, path: Path, precision: str, most: float
-) -> tuple[Path, float]:
-    """Build an engine from the ONNX file; without TensorRT, the ONNX file is the result.
+def export_tensorrt(examples: CoreExamples, path: Path, onnx_file: Path, precision: str) -> float:
+    """Build an engine from an ONNX file; without TensorRT, only the ONNX file is written.
 
     Args:
         examples: of the core.
         path: of the engine.
-        precision: that layers may compute in, ``fp32`` or ``fp16``.
-        most: largest relative error of the ONNX file.
+        onnx_file: path of the ONNX file, which is removed once the engine is built.
+        precision: that layers of the engine may compute in, ``fp32`` or ``fp16``.
 
     Returns:
-        The file that was written, and the relative error of the ONNX file in ONNX Runtime.
+        The relative error of the ONNX file in ONNX Runtime. The engine is not run.
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: torch cannot capture the network, or TensorRT cannot build it.
     """
-    onnx_file = path.with_suffix(".onnx")
-    error = export_onnx(examples, onnx_file, "fp32", most)
-    if find_spec("tensorrt") is None:
-        return onnx_file, error
-    path.write_bytes(_engine(onnx_file, examples, precision))
-    onnx_file.unlink()
-    return path, error
+    error = export_onnx(examples, onnx_file, "fp32", LARGEST_ERROR)
+    if find_spec("tensorrt"):
+        path.write_bytes(_engine(onnx_file, examples, precision))
+        onnx_file.unlink()
+    return error
 
 
 def _engine(onnx_file: Path, examples: CoreExamples, precision: str) -> Any:

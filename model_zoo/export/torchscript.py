@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from model_zoo.export.core import CoreExamples, Tensors, as_tuple, verified
+from model_zoo.export.core import CoreExamples, Tensors, as_tuple, checked_error
 
 
-def export_torchscript(examples: CoreExamples, path: Path, most: float) -> float:
+def export_torchscript(examples: CoreExamples, path: Path, tolerance: float) -> float:
     """Write a core as a TorchScript file for mixtures of one segment; returns its relative error.
 
     Raises:
@@ -31,4 +31,4 @@ def export_torchscript(examples: CoreExamples, path: Path, most: float) -> float
         with torch.no_grad():
             return as_tuple(loaded(*inputs))
 
-    return verified(run, (examples.segment,), most)
+    return checked_error(run, (examples.segment,), tolerance)

@@ -356,6 +356,6 @@ def main() -> NoReturn:
     try:
         stem.main(prog_name="stem")
     except SystemExit as end:
-        # While Ray waits, it replaces the code by 1.
+        # Ray (2.58 to 2.60) replaces the code with 1 while ray.wait runs.
         code = ENDED + _received[0] if _received else end.code
     raise SystemExit(code or int(is_incomplete(sys.stdout)))

@@ -16,9 +16,10 @@ from typing import Any
 import click
 
 from model_zoo.errors import StemError
+from stemcli.cli import candidates
 from stemcli.cli.console import Console
 from stemcli.cli.formatting import examples, size
-from stemcli.cli.options import console_options
+from stemcli.cli.options import console_options, device_option
 
 
 @click.command(
@@ -26,14 +27,27 @@ from stemcli.cli.options import console_options
     epilog=examples(
         ("stem doctor", "check everything, and show which device and ffmpeg are used"),
         ("stem doctor --json", "machine-readable, e.g. to attach to a bug report"),
+        ("stem doctor --measure htdemucs", "find the fastest engine for a model, and use it"),
     ),
 )
+@click.option(
+    "--measure",
+    "measured",
+    metavar="MODEL",
+    shell_complete=candidates.models,
+    help="Measure every engine and precision for MODEL instead; --backend auto uses the result.",
+)
+@device_option
 @console_options
-def command(console: Console) -> None:
+def command(measured: str | None, device: str, console: Console) -> None:
     """Check that this computer has everything that separation needs.
 
     The exit code is 1 if something is missing.
     """
+    if measured:
+        from stemcli.cli.doctor_measure import measure
+
+        return measure(measured, device, console)
     checks = examine()
     console.document([check.to_dict() for check in checks])
     console.table(("", "", ""), [(mark(c.ok), c.name, c.found) for c in checks])
@@ -129,6 +143,18 @@ def precision() -> Iterator[Check]:
 
     chosen = resolve_precision("auto", resolve_device("auto"))
     yield Check("precision", f"{chosen.name}: {chosen.reason}")
+
+
+def engines() -> Iterator[Check]:
+    """The engines that can compute networks."""
+    from importlib.metadata import version
+
+    from stemcli.engine.backends.base import EXTRAS, is_installed
+
+    here = [f"{name} {version(name)}" for name in EXTRAS if is_installed(name)]
+    missing = [name for name in EXTRAS if not is_installed(name)]
+    also = f"; not installed: {', '.join(missing)}" if missing else ""
+    yield Check("engines", f"{', '.join(('torch', *here))}{also}")
 
 
 def threads() -> Iterator[Check]:
@@ -242,6 +268,7 @@ CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "torch": torch,
     "devices": devices,
     "precision": precision,
+    "engines": engines,
     "threads": threads,
     "ffmpeg": ffmpeg,
     "soundfile": soundfile,

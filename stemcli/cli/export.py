@@ -22,7 +22,7 @@ PRECISIONS = ("fp32", "fp16")
 
 @click.command(
     epilog=examples(
-        ("stem export spleeter_2stems --to onnx", "writes exported/spleeter_2stems.onnx and .json"),
+        ("stem export spleeter_2stems --to onnx", "writes exported/spleeter_2stems.onnx"),
         ("stem export htdemucs --to openvino -o ov", "for processors"),
         ("stem export melroformer --to onnx --precision fp16", "half the size"),
     ),
@@ -61,19 +61,19 @@ def command(
 ) -> None:
     """Export the network of a model for other engines.
 
-    The files hold the network without the Fourier transforms around it. NAME.json says what another
-    program needs to use them: transform, stems, rate, shapes. The exported network is compared with
-    the original before the files are kept.
+    The files hold the network without the Fourier transforms around it. NAME.FORMAT.json says what
+    another program needs to use them: transform, stems, rate, shapes. The exported network is run
+    and compared with the original before the files are kept; of TensorRT, the ONNX file.
     """
-    from model_zoo.export.export import export, refuse_existing
+    from model_zoo.export.export import check_request, export
     from stemcli.engine.models import load_model
     from stemcli.engine.on_demand import pull_missing
 
+    check_request(to, folder, Path(model).stem, precision, overwrite=overwrite)
     with console:
         pull_missing((model,), console.show)
         loaded = load_model(model)
-        if not overwrite:
-            refuse_existing(folder, loaded.name, to)
+        check_request(to, folder, loaded.name, precision, overwrite=overwrite)
         with console.busy(f"Exporting {loaded.name} to {to} ..."):
             exported = export(loaded.separator, to, folder, loaded.name, precision)
     console.document(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -121,6 +124,24 @@ def _on_cpu() -> Precision:
     if torch.cpu._is_avx512_bf16_supported():
         return Precision("bf16", "this CPU has AVX512_BF16")
     return Precision("fp32", "this CPU has neither AVX512_BF16 nor AMX")
+
+
+def machine(device: torch.device) -> str:
+    """Describe the machine: CPU and cores, or the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores"
+
+
+def _processor() -> str:
+    """Return the name of the CPU, if the system reports it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8

@@ -20,7 +20,7 @@ from stemcli.engine.backends.base import BackendChoice
 from stemcli.engine.backends.choice import choose_backend
 from stemcli.engine.chunks import ChunkPlan, plan_chunks
 from stemcli.engine.combine import Combiner, combiner
-from stemcli.engine.device import Precision, resolve_precision
+from stemcli.engine.device import Precision
 from stemcli.engine.events import ModelLoaded
 from stemcli.engine.members import Members, members_of
 from stemcli.engine.models import LoadedModel, require_role
@@ -200,8 +200,9 @@ def _member(
 ) -> EnsembleMember:
     """Put one model on a device and plan its chunks."""
     separator = model.separator
-    precision = resolve_precision(options.precision, device, separator.needs_float32)
-    backend = choose_backend(options.backend, device, model.sha256, precision)
+    backend, precision = choose_backend(
+        options.backend, options.precision, device, model.sha256, separator.needs_float32
+    )
     items = batch * max(1, STEREO // separator.channels)
     positions = {stem: index for index, stem in enumerate(model.outputs)}
     return EnsembleMember(

@@ -8,12 +8,9 @@ of the network; it is kept in the folder of the cache.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,7 @@ from model_zoo import registry
 from model_zoo.errors import OutOfMemoryError, OutputError
 from model_zoo.files import cache_home, staged
 from model_zoo.separator import Separator
-from stemcli.engine.device import resolve_precision
+from stemcli.engine.device import machine, resolve_precision
 from stemcli.engine.ensemble import BATCHES, STEREO
 from stemcli.engine.runner import ModelRunner, is_out_of_memory
 
@@ -112,24 +109,6 @@ def _timed(runner: ModelRunner, noise: Any) -> float:
     began = time.perf_counter()
     runner.separate(noise, [0.0] * len(noise))
     return time.perf_counter() - began
-
-
-def machine(device: torch.device) -> str:
-    """Describe the machine: CPU and cores, or the GPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores"
-
-
-def _processor() -> str:
-    """Return the name of the CPU, if the system reports it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _key(architecture: str, options: Mapping[str, Any]) -> str:

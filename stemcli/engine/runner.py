@@ -73,7 +73,7 @@ class ModelRunner:
         self._backends: dict[tuple[BackendName, str], Backend] = {}
         self._notice = ""
         self.busy_seconds = 0.0
-        self._counting = threading.Lock()
+        self._counting, self._opening = threading.Lock(), threading.Lock()
 
     def separate(self, items: Items, seconds: Sequence[float]) -> Estimates:
         """Separate all items; silent items give exact silence.
@@ -140,6 +140,7 @@ class ModelRunner:
             if name == "torch" or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
                 raise
             self._name = "torch"
+            self._backends.pop((name, precision.name), None)
             self._notice = f"{name} failed ({first_line(error)}), so torch separates the rest"
             stems = self._backend("torch", precision).run(batch)
         estimates: Estimates = stems.numpy()
@@ -149,12 +150,12 @@ class ModelRunner:
 
     def _backend(self, name: BackendName, precision: Precision) -> Backend:
         key = (name, precision.name)
-        if key not in self._backends:
-            with self._counting:
+        with self._opening:
+            if key not in self._backends:
                 self._backends[key] = open_backend(
                     name, self._separator, self._device, precision, self._sha256
                 )
-        return self._backends[key]
+            return self._backends[key]
 
     def take_notice(self) -> str:
         """One sentence for the user about an engine that failed; empty if there is none."""

@@ -192,10 +192,12 @@ class SongJob:
             self._notice(message)
         counter = Counter(self, "separating", info.sample_rate, expected)
         separation = open_stream(ensemble, info.sample_rate, info.channels, level)
-        for block in separation.pass_through(blocks):
-            self._write(block, writer, counter)
-        for member in ensemble.all:
-            self._notice(member.runner.take_notice())
+        try:
+            for block in separation.pass_through(blocks):
+                self._write(block, writer, counter)
+        finally:
+            for member in ensemble.all:
+                self._notice(member.runner.take_notice())
         return began, counter.frames
 
     def _write(self, block: Block, writer: StemWriter, counter: Counter) -> None:

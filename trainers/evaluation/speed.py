@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from model_zoo.errors import StemError, describe_error, revived
-from stemcli.engine import network_speed
+from stemcli.engine.device import machine as device_machine
 from stemcli.engine.events import Event, ModelLoaded
 from stemcli.engine.options import Options
 from stemcli.engine.session import Session
@@ -141,7 +141,7 @@ def summed(readings: Sequence[SpeedReading], seconds: float) -> Speed:
 
 def machine(device: str) -> str:
     """Describe the machine: CPU and cores, or the GPU."""
-    return network_speed.machine(torch.device(device))
+    return device_machine(torch.device(device))
 
 
 def probe_here(probe: Probe) -> dict[str, Any]:

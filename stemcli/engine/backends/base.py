@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from model_zoo.errors import DeviceError, MissingExtraError
+from model_zoo.errors import DeviceError, UsageError
+from model_zoo.export.extras import require_packages
 from model_zoo.option_names import setting
 from model_zoo.separator import Separator
 from stemcli.engine.device import Precision
@@ -20,7 +21,14 @@ BackendName = Literal["torch", "compile", "onnxruntime", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 EXTRAS: dict[BackendName, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""The extra of Stem that installs an engine, and the package that it is called by."""
+"""Engines beside torch, each named like its package, and the extra of Stem that installs it."""
+
+
+PRECISIONS: dict[BackendName, tuple[str, ...]] = {
+    "onnxruntime": ("fp32",),
+    "openvino": ("fp32", "bf16"),
+}
+"""Precisions that engines beside torch compute in."""
 
 
 class Backend(Protocol):
@@ -45,22 +53,36 @@ class BackendChoice:
     reason: str = "requested"
 
 
-def require_backend(name: BackendName, device: torch.device) -> None:
-    """Check that an engine is installed and runs on a device.
+def packages(name: BackendName) -> tuple[str, ...]:
+    """Packages that an engine needs beside torch: its own, and those that write ONNX."""
+    return (name, "onnx", "onnxruntime", "onnxscript") if name in EXTRAS else ()
+
+
+def is_installed(name: BackendName) -> bool:
+    """Whether all packages of an engine are installed."""
+    return all(find_spec(package) for package in packages(name))
+
+
+def require_backend(name: BackendName, device: torch.device, precision: str) -> None:
+    """Check that an engine is installed, runs on a device and computes in a precision.
 
     Raises:
         MissingExtraError: it is not installed.
         DeviceError: it does not run there.
+        UsageError: it does not compute in this precision.
     """
     if name not in EXTRAS:
         return
-    for package in (name, "onnx", "onnxscript"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, EXTRAS[name])
+    require_packages(*packages(name), extra=EXTRAS[name])
     if device.type != "cpu":
         raise DeviceError(
             f"{name} computes on the processor, not on {device}. Use {setting(device='cpu')}, or"
             f" {setting(backend='torch')}"
+        )
+    if precision not in ("auto", *PRECISIONS[name]):
+        raise UsageError(
+            f"{name} computes in {' or '.join(PRECISIONS[name])}, not in {precision}. Use"
+            f" {setting(precision=PRECISIONS[name][0])}, or {setting(backend='torch')}"
         )
 
 

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from model_zoo.export.core import Tensors
+from model_zoo.export.export import export
+from model_zoo.export.onnx import OnnxCore
+from model_zoo.export.openvino import OpenVinoCore
 from model_zoo.files import cache_home
+from model_zoo.registry import name_of
 from model_zoo.separator import CoreFunction, Separator
 from stemcli.engine.backends.base import BackendName
 from stemcli.engine.device import Precision
+from stemcli.version import version
 
 
 class ExportedBackend:
@@ -48,29 +52,34 @@ def open_exported(
 
     Raises:
         ExportError: the network cannot be exported.
+        MissingExtraError: a package is not installed.
+        OutputError: the cache cannot be written.
     """
     path = exported_file(separator, sha256)
-    if name == "onnxruntime":
-        from model_zoo.export.onnx import OnnxCore
-
-        return ExportedBackend(separator, core_function(OnnxCore(path)))
-    from model_zoo.export.openvino import OpenVinoCore
-
-    return ExportedBackend(separator, core_function(OpenVinoCore(path, precision.name)))
+    threads = torch.get_num_threads()
+    try:
+        if name == "onnxruntime":
+            return ExportedBackend(separator, core_function(OnnxCore(path, threads)))
+        core = OpenVinoCore(path, precision.name, threads)
+        return ExportedBackend(separator, core_function(core))
+    except Exception:  # a damaged file; the next run exports it again
+        path.unlink(missing_ok=True)
+        raise
 
 
 def exported_file(separator: Separator, sha256: str) -> Path:
     """Path of the ONNX file of a network in the cache folder.
 
-    Its name stands for the weights, the options and the version of torch that wrote it.
+    Its name stands for the weights, the options and the versions that wrote it.
 
     Raises:
         ExportError: the network cannot be exported.
+        MissingExtraError: a package is not installed.
+        OutputError: the cache cannot be written.
     """
-    from model_zoo.export.export import export
-
     options = json.dumps(separator.config.to_dict(), sort_keys=True, default=str)
-    key = "\n".join((sha256 or _checksum(separator), options, version("torch")))
+    weights = sha256 or _checksum(separator)
+    key = "\n".join((name_of(separator), options, weights, torch.__version__, version()))
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     path = cache_home() / "exported" / f"{name}.onnx"
     if not path.exists():

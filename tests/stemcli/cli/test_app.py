@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import click
 import pytest
 
 from model_zoo.errors import StemError, UsageError
+from stemcli.cli import app
 from stemcli.cli.app import COMMANDS
 from stemcli.cli.lazy import CommandEntry
 from stemcli.cli.options import console_options
@@ -125,3 +127,20 @@ def test_help_lists_all_commands_in_the_order_of_the_table(
         r"^  (\w+)  +\S", run_stem(*args).output.split("Commands:")[1], re.MULTILINE
     )
     assert commands == [name for name, entry in COMMANDS.items() if entry.is_listed]
+
+
+def test_a_signal_decides_about_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray replaces the exit code of a signal with 1; shells expect 128 and its number."""
+
+    def replace_code(**_: object) -> None:
+        try:
+            app._end(signal.SIGTERM, None)
+        except SystemExit:
+            raise SystemExit(1) from None
+
+    monkeypatch.setattr(app, "_received", [])
+    monkeypatch.setattr(app, "tidy_up_when_ended", lambda: None)
+    monkeypatch.setattr(app.stem, "main", replace_code)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 143

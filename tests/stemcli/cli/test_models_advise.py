@@ -16,7 +16,8 @@ from model_zoo.catalogue.cards import Card
 from model_zoo.catalogue.install import install
 from model_zoo.catalogue.public import find_public
 from model_zoo.importers.published import network_options
-from stemcli.engine.network_speed import NetworkSpeeds, _key, machine
+from stemcli.engine.device import machine
+from stemcli.engine.network_speed import NetworkSpeeds, _key
 from tests.model_zoo.small import small_network
 from tests.stemcli.cli.conftest import RunStem
 from tests.stemcli.cli.results import error_line

@@ -16,12 +16,14 @@ import soundfile
 import torch
 from torch import Tensor
 
-from model_zoo.errors import DeviceError, ExportError, MissingExtraError
+from model_zoo.errors import DeviceError, ExportError, MissingExtraError, UsageError
+from model_zoo.export import extras
 from stemcli.engine import runner
 from stemcli.engine.backends import base
 from stemcli.engine.backends.base import BACKENDS, require_backend
 from stemcli.engine.backends.choice import choose_backend
 from stemcli.engine.backends.exported import ExportedBackend
+from stemcli.engine.backends.torch import CompiledBackend
 from stemcli.engine.device import Precision
 from stemcli.engine.events import ModelLoaded, Notice
 from stemcli.engine.options import BackendOption, Options
@@ -63,7 +65,7 @@ def failing_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
     open_backend = base.open_backend
     monkeypatch.setattr(runner, "open_backend", opened)
-    monkeypatch.setattr(base, "find_spec", lambda name: True)
+    monkeypatch.setattr(extras, "find_spec", lambda name: True)
 
 
 @pytest.mark.usefixtures("failing_engines")
@@ -139,20 +141,68 @@ def test_an_exported_core_gets_one_item_at_a_time() -> None:
 def test_a_missing_package_names_its_extra(
     name: Any, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "find_spec", lambda found: None if found == package else True)
+    monkeypatch.setattr(extras, "find_spec", lambda found: None if found == package else True)
     with pytest.raises(MissingExtraError, match=rf"{package} is not installed.*\[{extra}\]"):
-        require_backend(name, CPU)
+        require_backend(name, CPU, "fp32")
 
 
 def test_other_engines_compute_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "find_spec", lambda name: True)
+    monkeypatch.setattr(extras, "find_spec", lambda name: True)
     with pytest.raises(DeviceError, match="on the processor, not on cuda"):
-        require_backend("onnxruntime", torch.device("cuda"))
-    require_backend("torch", torch.device("cuda"))
+        require_backend("onnxruntime", torch.device("cuda"), "fp32")
+    require_backend("torch", torch.device("cuda"), "fp16")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "sentence"),
+    [
+        ("onnxruntime", "bf16", "onnxruntime computes in fp32, not in bf16"),
+        ("openvino", "fp16", "openvino computes in fp32 or bf16, not in fp16"),
+    ],
+)
+def test_engines_refuse_precisions_that_they_lack(
+    name: Any, precision: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: True)
+    with pytest.raises(UsageError, match=f"{sentence}. Use precision='fp32', or backend='torch'"):
+        choose_backend(name, precision, CPU, "")
+    assert choose_backend("onnxruntime", "auto", CPU, "")[1].name == "fp32"
+
+
+def test_a_compiled_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler returns a module, which must not become a part of the network."""
+    compiled: list[torch.nn.Module] = []
+    called: list[int] = []
+
+    class Compiled(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, features: Tensor) -> Tensor:
+            called.append(len(features))
+            stems: Tensor = self.network(features)
+            return stems
+
+    def compile_core(network: torch.nn.Module, **options: Any) -> torch.nn.Module:
+        compiled.append(network)
+        return Compiled(network)
+
+    monkeypatch.setattr(torch, "compile", compile_core)
+    separator = small_network()
+    names = [*separator.state_dict()]
+    items = pattern(2, separator.channels, 4096)
+    found = CompiledBackend(separator, CPU, FP32).run(items)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, separator(items))
+    assert compiled == [separator.core]
+    assert called == [2], "once, and not by the separator itself"
+    assert [*separator.state_dict()] == names
 
 
 def test_auto_is_torch_where_nothing_was_measured() -> None:
-    assert choose_backend("auto", CPU, "", FP32).name == "torch"
+    backend, precision = choose_backend("auto", "fp32", CPU, "")
+    assert (backend.name, precision) == ("torch", FP32)
 
 
 def test_options_name_every_engine() -> None:

@@ -11,7 +11,8 @@ import torch
 
 from model_zoo.errors import ConfigError
 from stemcli.engine import network_speed
-from stemcli.engine.network_speed import FILE, NetworkSpeeds, machine
+from stemcli.engine.device import machine
+from stemcli.engine.network_speed import FILE, NetworkSpeeds
 from tests.model_zoo.small import SMALL_CONFIG
 
 CPU = torch.device("cpu")
