@@ -25,6 +25,7 @@ NAMES = (
     "torch",
     "devices",
     "precision",
+    "engines",
     "threads",
     "ffmpeg",
     "soundfile",
