@@ -14,6 +14,7 @@ which is the network itself. :meth:`SpectralSeparator.forward` is the same for a
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -138,6 +139,10 @@ class Separator(nn.Module):
         """
         # Past nn.Module, which would register a module among the parts of the network.
         object.__setattr__(self, "_replaced_core", core)
+
+    def core_texts(self) -> dict[str, str]:
+        """What the inputs of the core are, and how its output gives stems, for other programs."""
+        return {}
 
     def forward_core(self, features: Tensor) -> Tensor:
         """Output of the core for ``features``, for training objectives that need no waveforms.
@@ -279,6 +284,13 @@ class SpectralSeparator(Separator):
     def core(self) -> nn.Module:
         """The network, which knows nothing of the STFT."""
         return self.network
+
+    def core_texts(self) -> dict[str, str]:
+        """What the input of the core is, and how its output gives stems."""
+        return {
+            "features": inspect.getdoc(self.fourier.features) or "",
+            "output": inspect.getdoc(self.fourier.apply_output) or "",
+        }
 
     @property
     def keeps_shape(self) -> bool:

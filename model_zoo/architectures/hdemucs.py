@@ -309,6 +309,22 @@ def decoder(
     return levels[::-1]
 
 
+def hybrid_texts(planes: str) -> dict[str, str]:
+    """What the inputs of a hybrid core are, and how its outputs give stems.
+
+    Args:
+        planes: what the planes of a spectrogram hold.
+    """
+    return {
+        "features": f"{planes} of each channel, without the highest bin, with mean 0 and"
+        " deviation 1 over all of them",
+        "wave": "the mixture with mean 0 and deviation 1",
+        "output": f"{planes} of each channel of each stem, and a waveform of each channel of each"
+        " stem; give each the deviation and mean that the input had, take the inverse transform"
+        " of the first, and add the second",
+    }
+
+
 class HDemucs(Separator):
     """Stems as the sum of the outputs of two U-Nets that share their lowest levels.
 
@@ -342,6 +358,11 @@ class HDemucs(Separator):
     def core(self) -> HDemucsCore:
         """The network between the transforms; not registered, so tensor names lack ``core``."""
         return HDemucsCore(self.config)
+
+    def core_texts(self) -> dict[str, str]:
+        """What the inputs of the core are, and how its outputs give stems."""
+        is_spectrum = self.config.output == "spectrum"
+        return hybrid_texts("real and imaginary parts" if is_spectrum else "magnitudes")
 
     def forward(self, mixture: Wave) -> Stems:
         """Separate a batch of mixtures of one window or more."""

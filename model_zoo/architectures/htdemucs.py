@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from model_zoo.architectures.hdemucs import DConvMode, HybridConfig
+from model_zoo.architectures.hdemucs import DConvMode, HybridConfig, hybrid_texts
 from model_zoo.axes import Stems, Wave
 from model_zoo.blocks.cross_transformer import CrossTransformer
 from model_zoo.blocks.hybrid import (
@@ -237,6 +237,10 @@ class HTDemucs(Separator):
     def core(self) -> HTDemucsCore:
         """The network between the transforms; not registered, so tensor names lack ``core``."""
         return HTDemucsCore(self.config)
+
+    def core_texts(self) -> dict[str, str]:
+        """What the inputs of the core are, and how its outputs give stems."""
+        return hybrid_texts("real and imaginary parts")
 
     def forward(self, mixture: Wave) -> Stems:
         """Separate a batch of mixtures of one window or more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Sequence
 from typing import Any, get_type_hints
@@ -12,7 +11,7 @@ from torch import Tensor
 from model_zoo.blocks.spectral import Fourier
 from model_zoo.export.core import CoreExamples
 from model_zoo.registry import name_of
-from model_zoo.separator import Frontend, Separator
+from model_zoo.separator import Separator
 
 VERSION = 1
 """Of the layout of this file."""
@@ -45,7 +44,7 @@ def description(
         "transform": fourier.conventions(),
         "inputs": _described(examples.input_names, examples, "inputs"),
         "outputs": _described(examples.output_names, examples, "outputs"),
-        **_meanings(separator, fourier),
+        **separator.core_texts(),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -66,18 +65,3 @@ def _described(names: Sequence[str], examples: CoreExamples, side: str) -> list[
             {"name": name, "axes": getattr(hint, "dim_str", ""), "shape": shape, "type": "float32"}
         )
     return described
-
-
-def _meanings(separator: Separator, fourier: Fourier) -> dict[str, str]:
-    """What input and output are, from the docstrings of the front end."""
-    if not isinstance(fourier, Frontend):
-        return {
-            "features": "spectrogram (real and imaginary parts) and waveform of the mixture, each"
-            " with mean 0 and deviation 1",
-            "output": "spectrograms and waveforms of the stems, whose sum is the stem after each"
-            " got back the mean and deviation of the input",
-        }
-    return {
-        "features": inspect.getdoc(fourier.features) or "",
-        "output": inspect.getdoc(fourier.apply_output) or "",
-    }

@@ -23,14 +23,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-MULTIPLICATIONS = 2**23
-"""Of a product of matrices; a smaller one takes MKL no longer than oneDNN takes to begin."""
+MIN_MULTIPLICATIONS = 2**23
+"""Smallest number of multiplications of a matrix product for which oneDNN is faster than MKL.
 
-KEYS = 64
-"""Of an attention; with fewer, torch's own is as fast."""
+Below it, the time that a convolution needs to start outweighs the difference (two cores of Zen 5).
+"""
 
-SCORES = 2**21
-"""Attention scores held at once: what the caches hold of them, in bfloat16."""
+MIN_KEYS = 64
+"""Smallest number of keys for which attention by blocks is faster than torch's."""
+
+MAX_SCORES = 2**21
+"""Largest number of attention scores of a block: 4 MiB in bfloat16, which stay in the cache."""
 
 
 class CpuKernels(TorchFunctionMode):
@@ -72,7 +75,7 @@ def _is_for_onednn(input: Tensor, weight: Tensor) -> bool:
     return (
         input.device.type == "cpu"
         and input.dtype == weight.dtype == torch.float32
-        and input.numel() * weight.shape[0] >= MULTIPLICATIONS
+        and input.numel() * weight.shape[0] >= MIN_MULTIPLICATIONS
         and not torch.is_autocast_enabled("cpu")
         and mkl_is_slow()
     )
@@ -114,7 +117,7 @@ def _is_for_blocks(query: Tensor, key: Tensor, value: Tensor) -> bool:
         query.device.type == "cpu"
         and query.ndim >= 3
         and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
-        and key.shape[-2] >= KEYS
+        and key.shape[-2] >= MIN_KEYS
         and not torch.is_grad_enabled()
         and multiplies_bfloat16_in_vectors()
     )
@@ -126,8 +129,8 @@ def _by_blocks(
     value: Float[Tensor, "head key content"],
 ) -> Float[Tensor, "head token content"]:
     heads, tokens = query.shape[:2]
-    at_once = max(1, SCORES // (tokens * key.shape[-1]))
-    step = tokens if at_once > 1 else max(1, SCORES // key.shape[-1])
+    at_once = max(1, MAX_SCORES // (tokens * key.shape[-1]))
+    step = tokens if at_once > 1 else max(1, MAX_SCORES // key.shape[-1])
     mixed = query.new_empty(heads, tokens, value.shape[-1])
     for first in range(0, heads, at_once):
         some = slice(first, first + at_once)
