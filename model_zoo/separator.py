@@ -132,7 +132,7 @@ class Separator(nn.Module):
         return (self._replaced_core or self.core)(*inputs)
 
     def use_core(self, core: CoreFunction | None) -> None:
-        """Let another engine compute the core.
+        """Let another library compute the core.
 
         Args:
             core: takes the inputs of the core and returns its outputs; None for the network itself.

@@ -94,7 +94,7 @@ SETTINGS = {
         Setting("seed", "whole number", "seed of all random choices"),
         Setting("device", "text", "device to run on; also for train, tune and eval"),
         Setting("precision", "text", "floating-point format the network computes in"),
-        Setting("backend", "text", "engine that computes the network"),
+        Setting("backend", "text", "backend that computes the network"),
         Setting("batch_size", "whole number", "chunks per forward pass; 0 lets Stem choose"),
         Setting("jobs", "whole number", "songs to separate at the same time"),
         Setting("retries", "whole number", "times that stem batch retries failed songs"),

@@ -54,7 +54,7 @@ COMMANDS = {
     ),
     "config": CommandEntry("stemcli.cli.config:group", "Keep your own defaults for options."),
     "export": CommandEntry(
-        "stemcli.cli.export:command", "Export a network for other engines.", extra="export"
+        "stemcli.cli.export:command", "Export a network for other programs.", extra="export"
     ),
     "doctor": CommandEntry("stemcli.cli.doctor:command", "Check the installation."),
     "completion": CommandEntry(

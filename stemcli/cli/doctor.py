@@ -145,8 +145,8 @@ def precision() -> Iterator[Check]:
     yield Check("precision", f"{chosen.name}: {chosen.reason}")
 
 
-def engines() -> Iterator[Check]:
-    """The engines that can compute networks."""
+def backends() -> Iterator[Check]:
+    """The backends that can compute networks."""
     from importlib.metadata import version
 
     from stemcli.engine.backends.base import EXTRAS, is_installed
@@ -154,7 +154,7 @@ def engines() -> Iterator[Check]:
     here = [f"{name} {version(name)}" for name in EXTRAS if is_installed(name)]
     missing = [name for name in EXTRAS if not is_installed(name)]
     also = f"; not installed: {', '.join(missing)}" if missing else ""
-    yield Check("engines", f"{', '.join(('torch', *here))}{also}")
+    yield Check("backends", f"{', '.join(('torch', *here))}{also}")
 
 
 def threads() -> Iterator[Check]:
@@ -268,7 +268,7 @@ CHECKS: dict[str, Callable[[], Iterator[Check]]] = {
     "torch": torch,
     "devices": devices,
     "precision": precision,
-    "engines": engines,
+    "backends": backends,
     "threads": threads,
     "ffmpeg": ffmpeg,
     "soundfile": soundfile,

@@ -1,4 +1,4 @@
-"""``stem doctor --measure``: the fastest engine for a model on this machine."""
+"""``stem doctor --measure``: the fastest backend for a model on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def measure(name: str, device: str, console: Console) -> None:
-    """Measure all engines for a model, keep the results and show them.
+    """Measure all backends for a model, keep the results and show them.
 
     Raises:
         UnknownNameError: the zoo has no such model.
@@ -47,7 +47,7 @@ def measure(name: str, device: str, console: Console) -> None:
         }
     )
     console.table(
-        ("=engine", "precision", ">x real time", ">equal to torch in fp32", ""), [*map(row, found)]
+        ("=backend", "precision", ">x real time", ">equal to torch in fp32", ""), [*map(row, found)]
     )
     if best:
         console.line(f"{model.name}: --backend auto now takes {best.backend} in {best.precision}.")

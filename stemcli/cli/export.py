@@ -1,4 +1,4 @@
-"""``stem export``: networks as files for other engines."""
+"""``stem export``: networks as files for other programs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def command(
     overwrite: bool,
     console: Console,
 ) -> None:
-    """Export the network of a model for other engines.
+    """Export the network of a model for other programs.
 
     The files hold the network without the Fourier transforms around it. NAME.FORMAT.json says what
     another program needs to use them: transform, stems, rate, shapes. The exported network is run

@@ -204,7 +204,7 @@ BACKEND = click.option(
     type=click.Choice(BACKENDS),
     default="auto",
     show_default=True,
-    help="Engine that computes the network.",
+    help="Backend that computes the network.",
 )
 
 JOBS = click.option(

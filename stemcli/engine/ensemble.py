@@ -51,7 +51,7 @@ class EnsembleMember:
         adds_up: whether what the stems lack to the mixture is spread over them.
         picks: index of its output for each stem of the ensemble; -1 for a stem that it lacks.
         precision: numeric precision of the network.
-        backend: engine that computes it.
+        backend: what computes it.
     """
 
     model: str

@@ -39,7 +39,7 @@ class ModelLoaded(Event):
         precision: numeric precision of the network.
         reason: why this precision was chosen.
         better: names of models that separate most songs better.
-        backend: engine that computes the network.
+        backend: library that computes the network.
         backend_reason: why this engine was chosen.
     """
 

@@ -158,7 +158,7 @@ class Options(Config):
         batch_size: chunks per forward pass; 0 chooses by the device.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: precision of the network; ``auto`` selects bf16 if the device supports it.
-        backend: engine that computes the network; ``auto`` takes the fastest that ``stem doctor
+        backend: library that computes the network; ``auto`` takes the fastest that ``stem doctor
             --measure`` has found, else torch.
         track: audio track of the file, counted from 1; if None, the default track, else the first.
         fall_back_to_only_track: if the file has one audio track and ``track`` is another one, use

@@ -31,7 +31,7 @@ _FULL = Precision("fp32", "retry")
 class ModelRunner:
     """A separator on a device; may be shared by threads.
 
-    If another engine than torch fails, torch takes its place, and :meth:`take_notice` says so.
+    If another backend than torch fails, torch takes its place, and :meth:`take_notice` says so.
 
     Attributes:
         stems: names of the estimates, in order.
@@ -45,8 +45,8 @@ class ModelRunner:
         device: where the network runs.
         precision: numeric precision of the network.
         largest: most items per forward pass, so that many channels do not need more memory.
-        backend: engine that computes the network; opened on first use.
-        sha256: of the weights, for the files of other engines than torch.
+        backend: backend that computes the network; opened on first use.
+        sha256: of the weights, for the files of other backends than torch.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class ModelRunner:
             return self._backends[key]
 
     def take_notice(self) -> str:
-        """One sentence for the user about an engine that failed; empty if there is none."""
+        """One sentence for the user about a backend that failed; empty if there is none."""
         notice, self._notice = self._notice, ""
         return notice
 

@@ -1,5 +1,5 @@
-"""Engines that compute networks.
+"""Backends that compute networks.
 
 All of them run the same separator: transforms, chunks and overlap-add are ours everywhere. Another
-engine than torch computes the core alone, from a file that :mod:`model_zoo.export` wrote once.
+backend than torch computes the core alone, from a file that :mod:`model_zoo.export` wrote once.
 """

@@ -1,4 +1,4 @@
-"""The contract of an engine, and the choice of one."""
+"""The contract of a backend, and the choice of one."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ BackendName = Literal["torch", "compile", "onnxruntime", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 EXTRAS: dict[BackendName, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""Engines beside torch, each named like its package, and the extra of Stem that installs it."""
+"""Backends beside torch, each named like its package, and the extra of Stem that installs it."""
 
 
 PRECISIONS: dict[BackendName, tuple[str, ...]] = {
     "onnxruntime": ("fp32",),
     "openvino": ("fp32", "bf16"),
 }
-"""Precisions that engines beside torch compute in."""
+"""Precisions that backends beside torch compute in."""
 
 
 class Backend(Protocol):
-    """An engine that has a network on a device."""
+    """A backend that has a network on a device."""
 
     def run(
         self, items: Float[Tensor, "item channel time"]
@@ -42,10 +42,10 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class BackendChoice:
-    """An engine, and why it was chosen.
+    """A backend, and why it was chosen.
 
     Attributes:
-        name: of the engine.
+        name: of the backend.
         reason: one clause for the user.
     """
 
@@ -54,17 +54,17 @@ class BackendChoice:
 
 
 def packages(name: BackendName) -> tuple[str, ...]:
-    """Packages that an engine needs beside torch: its own, and those that write ONNX."""
+    """Packages that a backend needs beside torch: its own, and those that write ONNX."""
     return (name, "onnx", "onnxruntime", "onnxscript") if name in EXTRAS else ()
 
 
 def is_installed(name: BackendName) -> bool:
-    """Whether all packages of an engine are installed."""
+    """Whether all packages of a backend are installed."""
     return all(find_spec(package) for package in packages(name))
 
 
 def require_backend(name: BackendName, device: torch.device, precision: str) -> None:
-    """Check that an engine is installed, runs on a device and computes in a precision.
+    """Check that a backend is installed, runs on a device and computes in a precision.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -93,17 +93,17 @@ def open_backend(
     precision: Precision,
     sha256: str,
 ) -> Backend:
-    """Prepare an engine for a network.
+    """Prepare a backend for a network.
 
     Args:
-        name: of the engine.
+        name: of the backend.
         separator: the network, on ``device``.
         device: where it runs.
         precision: in which it runs.
-        sha256: of the weights; names the file that another engine than torch reads.
+        sha256: of the weights; names the file that another backend than torch reads.
 
     Raises:
-        ExportError: the network cannot be exported for this engine.
+        ExportError: the network cannot be exported for this backend.
     """
     from stemcli.engine.backends.torch import CompiledBackend, TorchBackend
 

@@ -1,4 +1,4 @@
-"""Chooses the engine of a network, and its precision."""
+"""Chooses the backend of a network, and its precision."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from stemcli.engine.backends.base import (
 from stemcli.engine.backends.measuring import fastest, kept
 from stemcli.engine.device import Precision, resolve_precision
 
-NOT_MEASURED = "no engine was measured"
+NOT_MEASURED = "no backend was measured"
 
 
 def choose_backend(
     name: str, precision: str, device: torch.device, sha256: str, needs_float32: bool = False
 ) -> tuple[BackendChoice, Precision]:
-    """The engine called ``name``; ``auto`` is the fastest that was measured, else torch.
+    """The backend called ``name``; ``auto`` is the fastest that was measured, else torch.
 
     Args:
-        name: ``auto`` or an engine.
+        name: ``auto`` or a backend.
         precision: ``auto`` or a precision.
         device: where the network will run.
         sha256: of its weights; empty if they are not from a file.
         needs_float32: whether ``auto`` must select float32 for this network.
 
     Raises:
-        MissingExtraError: the engine is not installed.
-        DeviceError: the engine does not run on the device.
-        UsageError: the engine does not compute in this precision.
+        MissingExtraError: the backend is not installed.
+        DeviceError: the backend does not run on the device.
+        UsageError: the backend does not compute in this precision.
     """
     if name != "auto":
         chosen = cast(BackendName, name)

@@ -26,7 +26,7 @@ from stemcli.version import version
 
 
 class ExportedBackend:
-    """Runs a separator with transforms in torch and a core in another engine.
+    """Runs a separator with transforms in torch and a core in another backend.
 
     Args:
         separator: the network, on the CPU.

@@ -1,6 +1,6 @@
-"""Measures which engine and precision run a network fastest on this machine, and keeps the answer.
+"""Measures which backend and precision run a network fastest on this machine, and keeps the answer.
 
-A measurement holds for the machine, the weights and the versions of the engines.
+A measurement holds for the machine, the weights and the versions of the backends.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from stemcli.engine.device import Precision, machine, resolve_precision
 from stemcli.engine.models import LoadedModel
 from stemcli.engine.runner import ModelRunner
 
-FILE = "engine-speeds.json"
+FILE = "backend-speeds.json"
 
 LEAST_LEVEL = 40.0
 """Level of stems over their difference to those of torch in float32 that ``auto`` needs, in dB."""
 
 ROUNDS = 2
-"""Timed runs of an engine after the first, which prepares it; the faster one counts."""
+"""Timed runs of a backend after the first, which prepares it; the faster one counts."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Speed of an engine in one precision.
+    """Speed of a backend in one precision.
 
     Attributes:
-        backend: the engine.
+        backend: the backend.
         precision: in which it ran.
         speed: seconds of song per second of work.
         level: level of the stems over the difference to torch in float32, in dB; infinite for that
@@ -60,7 +60,7 @@ class Measurement:
 
 
 def candidates(device: torch.device, needs_float32: bool) -> Iterator[tuple[BackendName, str]]:
-    """Engines and precisions to measure; torch in float32, the reference, comes first."""
+    """Backends and precisions to measure; torch in float32, the reference, comes first."""
     native = resolve_precision("auto", device, needs_float32).name
     precisions = dict.fromkeys(("fp32", native))
     yield from (("torch", precision) for precision in precisions)
@@ -77,12 +77,12 @@ def measure_backends(
     device: torch.device,
     on_measured: Callable[[Measurement], None] = lambda one: None,
 ) -> list[Measurement]:
-    """Run a chunk of :func:`tones` through every engine, and keep the results.
+    """Run a chunk of :func:`tones` through every backend, and keep the results.
 
     Args:
         model: the model.
         device: where it runs.
-        on_measured: is called after each engine.
+        on_measured: is called after each backend.
     """
     network = model.separator
     items = tones(network.channels, network.segment, network.sample_rate)
@@ -174,7 +174,7 @@ def fastest(
     Args:
         found: measurements.
         precision: ``auto``, or the only one that may be taken.
-        is_usable: whether an engine is installed now.
+        is_usable: whether a backend is installed now.
     """
     good = [
         one
@@ -195,7 +195,7 @@ def _keep(model: LoadedModel, device: torch.device, found: Sequence[Measurement]
 
 
 def _place(device: torch.device) -> str:
-    """The machine, and the versions of torch and of the engines."""
+    """The machine, and the versions of torch and of the backends."""
     versions = [f"PyTorch {torch.__version__}"]
     for name in EXTRAS:
         with suppress(PackageNotFoundError):

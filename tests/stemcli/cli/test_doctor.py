@@ -25,7 +25,7 @@ NAMES = (
     "torch",
     "devices",
     "precision",
-    "engines",
+    "backends",
     "threads",
     "ffmpeg",
     "soundfile",

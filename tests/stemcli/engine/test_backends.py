@@ -1,4 +1,4 @@
-"""Engines beside torch. Reference: torch's stems of the same song."""
+"""Backends beside torch. Reference: torch's stems of the same song."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ FP32 = Precision("fp32", "requested")
 
 
 class FailsLater:
-    """An engine that computes two batches and then fails.
+    """A backend that computes two batches and then fails.
 
     Args:
-        engine: computes the batches.
+        backend: computes the batches.
     """
 
-    def __init__(self, engine: Any) -> None:
-        self.engine, self.left = engine, 2
+    def __init__(self, backend: Any) -> None:
+        self.backend, self.left = backend, 2
 
     def run(self, items: Tensor) -> Tensor:
         self.left -= 1
         if self.left < 0:
             raise RuntimeError("node 7 is not supported\nby this version")
-        stems: Tensor = self.engine.run(items)
+        stems: Tensor = self.backend.run(items)
         return stems
 
 
@@ -105,7 +105,7 @@ def test_a_network_that_cannot_be_exported_runs_in_torch(
 
 @pytest.mark.usefixtures("failing_engines")
 def test_torch_repairs_what_an_engine_computes_as_nan() -> None:
-    """The other engine computes like torch in bfloat16, in which this network gives NaN."""
+    """The other backend computes like torch in bfloat16, in which this network gives NaN."""
     items = noise(16, 1).reshape(1, 1, 16)
     reduced = Precision("bf16", "requested")
     network = ModelRunner(BrokenInBf16(), CPU, reduced, backend="openvino")
@@ -218,8 +218,8 @@ def test_engines_are_imported_where_they_are_used() -> None:
 import sys, numpy as np
 from stemcli import separate
 separate(np.zeros((4096, 2), np.float32), sample_rate=44100, model="melroformer")
-engines = {"onnx", "onnxruntime", "onnxscript", "openvino", "torch._dynamo"}
-print(sorted(engines & {*sys.modules}))
+backends = {"onnx", "onnxruntime", "onnxscript", "openvino", "torch._dynamo"}
+print(sorted(backends & {*sys.modules}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
@@ -235,11 +235,11 @@ def test_engines_separate_a_song_on_the_command_line(name: str, tmp_path: Path) 
     song(tmp_path / "song.wav", 6.0)
     environment = {**os.environ, "STEM_CACHE": str(tmp_path / "cache"), "JAXTYPING_DISABLE": "1"}
 
-    def separate(engine: str, out: str) -> list[dict[str, Any]]:
+    def separate(backend: str, out: str) -> list[dict[str, Any]]:
         options = ("-m", "melroformer", "--precision", "fp32", "--bit-depth", "32f", "--json")
         command = [sys.executable, "-m", "stemcli", "separate", "song.wav", "-o", out, *options]
         done = subprocess.run(
-            [*command, "--backend", engine],
+            [*command, "--backend", backend],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

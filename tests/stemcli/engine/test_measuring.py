@@ -1,4 +1,4 @@
-"""Measured engines. Reference: rows written by hand, and torch itself."""
+"""Measured backends. Reference: rows written by hand, and torch itself."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_rows_of_another_version_are_ignored(model: LoadedModel, cache: Path) ->
     measure_backends(model, CPU)
     every = json.loads((cache / FILE).read_text())
     (place,) = every
-    every[place]["abc"] = [{"engine": "torch"}]
+    every[place]["abc"] = [{"backend": "torch"}]
     (cache / FILE).write_text(json.dumps(every))
     assert kept(CPU, "abc") == []
 
