@@ -217,17 +217,7 @@ JOBS = click.option(
     " cores.",
 )
 
-NETWORK = (
-    "overlap",
-    "segment",
-    "grid",
-    "shifts",
-    "seed",
-    "device",
-    "precision",
-    "backend",
-    "batch_size",
-)
+NETWORK = ("overlap", "segment", "grid", "shifts", "seed", "device", "precision", "batch_size")
 
 CUT = (
     click.option(
