@@ -70,8 +70,8 @@ class Separator(nn.Module):
         needs_float32: whether bfloat16 is too coarse: it leaves less than 40 dB between the output
             of a small network and its error.
         prefers_channels_last: whether inference is faster with ``torch.channels_last``.
-        core_has_fixed_length: whether an exported core takes mixtures of one segment only, because
-            sizes inside depend on the length in more than one way.
+        core_has_fixed_length: whether an exported core takes mixtures of one segment only. Sizes
+            inside a hybrid network depend on the length in more than one way.
         role: kind of output: the stems of a mixture (``"stems"``), or the same sound again with a
             predicted phase (``"phase"``) or decoded from codes (``"codes"``).
         config: the frozen options that this network was built from.

@@ -216,6 +216,7 @@ class HTDemucs(Separator):
     grid = "htdemucs"
     level = "standard"
     adds_up = False
+    core_has_fixed_length = True
     small_options: ClassVar[Mapping[str, Any]] = {
         **{"channels": 8, "depth": 2, "window_size": 128, "dconv_comp": 4, "bottom_channels": 24},
         **{"t_layers": 3, "t_heads": 2, "t_hidden_scale": 2.0, "sample_rate": 16_000},

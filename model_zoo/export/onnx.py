@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from model_zoo.errors import ExportError, first_line
 from model_zoo.export.core import CoreExamples, Tensors, checked_error, replaced_forwards
@@ -56,7 +58,11 @@ def write_onnx(examples: CoreExamples, path: Path) -> None:
         ExportError: torch cannot capture the network.
     """
     require_packages("onnx", "onnxscript", "onnxruntime", extra="export")
-    with _quiet(), replaced_forwards(examples.core, nn.LSTM, run_as_one_node):
+    with (
+        _quiet(),
+        replaced_forwards(examples.core, nn.LSTM, run_as_one_node),
+        _replaced_group_norm(),
+    ):
         try:
             program: Any = torch.onnx.export(
                 examples.core,
@@ -79,6 +85,40 @@ def root_cause(error: BaseException) -> str:
     while error.__cause__:
         error = error.__cause__
     return first_line(error)
+
+
+@contextlib.contextmanager
+def _replaced_group_norm() -> Iterator[None]:
+    """Have :func:`group_norm` captured in place of torch's function."""
+    before = F.group_norm
+    F.group_norm = group_norm
+    try:
+        yield
+    finally:
+        F.group_norm = before
+
+
+def group_norm(
+    input: Float[Tensor, "batch channel *rest"],
+    num_groups: int,
+    weight: Float[Tensor, " channel"] | None = None,
+    bias: Float[Tensor, " channel"] | None = None,
+    eps: float = 1e-5,
+) -> Float[Tensor, "batch channel *rest"]:
+    """``torch.nn.functional.group_norm`` with means of means.
+
+    The exporter's own translation lets ONNX Runtime add up millions of numbers one after the other,
+    which cost ``htdemucs`` two of the seven digits of float32.
+    """
+    channels = input.shape[1]
+    grouped = input.reshape(input.shape[0], num_groups, channels // num_groups, -1)
+    centred = grouped - grouped.mean(-1, keepdim=True).mean(-2, keepdim=True)
+    variance = centred.square().mean(-1, keepdim=True).mean(-2, keepdim=True)
+    normed = (centred * torch.rsqrt(variance + eps)).reshape(input.shape)
+    shape = (channels, *(1,) * (input.ndim - 2))
+    if weight is not None:
+        normed = normed * weight.view(shape)
+    return normed if bias is None else normed + bias.view(shape)
 
 
 def convert_to_float16(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from model_zoo.errors import ExportError, MissingExtraError, OutputError, UsageE
 from model_zoo.export import extras
 from model_zoo.export.core import LARGEST_ERROR, Example, checked_error
 from model_zoo.export.export import Format, Precision, check_request
+from model_zoo.export.onnx import group_norm
 from model_zoo.ops.tensors import ceil_div
 from model_zoo.registry import ARCHITECTURES
 from stemcli.cli.export import FORMATS as FORMATS_OF_COMMAND
@@ -134,6 +136,18 @@ def test_exported_transposed_convolutions_have_the_size_of_others(
     expected = block(x, size)
     monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
     torch.testing.assert_close(block(x, size), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 30), (1, 8, 5, 7), (3, 8)])
+@pytest.mark.parametrize("is_affine", [True, False])
+def test_group_norm_of_exported_networks(shape: tuple[int, ...], is_affine: bool) -> None:
+    x = 3 + pattern(*shape)
+    scales = (pattern(8, phase=1), pattern(8, phase=2)) if is_affine else (None, None)
+    for groups in (1, 4, 8):
+        if len(shape) == 2 and groups == 8:
+            continue  # torch refuses groups of one value
+        expected = F.group_norm(x, groups, *scales)
+        torch.testing.assert_close(group_norm(x, groups, *scales), expected, rtol=1e-4, atol=1e-5)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**4))
