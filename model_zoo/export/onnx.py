@@ -108,7 +108,7 @@ def group_norm(
     """``torch.nn.functional.group_norm`` with means of means.
 
     The exporter's own translation lets ONNX Runtime add up millions of numbers one after the other,
-    which cost ``htdemucs`` two of the seven digits of float32.
+    which loses digits.
     """
     channels = input.shape[1]
     grouped = input.reshape(input.shape[0], num_groups, channels // num_groups, -1)

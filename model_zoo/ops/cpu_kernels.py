@@ -26,7 +26,8 @@ from torch.overrides import TorchFunctionMode
 MIN_MULTIPLICATIONS = 2**23
 """Smallest number of multiplications of a matrix product for which oneDNN is faster than MKL.
 
-Below it, the time that a convolution needs to start outweighs the difference (two cores of Zen 5).
+Below it, the time that a convolution needs to start outweighs the difference. Measured, as
+:data:`MIN_KEYS`, by ``python -m tests.benchmarks.kernels``.
 """
 
 MIN_KEYS = 64

@@ -150,7 +150,9 @@ def _level(reference: NDArray[np.float32], stems: NDArray[np.float32]) -> float:
     energy, rest = (
         float(np.square(wave, dtype=np.float64).sum()) for wave in (reference, reference - stems)
     )
-    return 10 * math.log10(energy / rest) if rest and energy else math.inf
+    if not rest:
+        return math.inf
+    return 10 * math.log10(energy / rest) if energy else -math.inf
 
 
 def kept(device: torch.device, sha256: str) -> Sequence[Measurement]:
